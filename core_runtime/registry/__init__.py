@@ -1,0 +1,1 @@
+"""Who provides what, and who hears what."""
