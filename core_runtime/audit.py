@@ -36,7 +36,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One line to be written; the log adds `seq`, `ts`, `prev` and `hash`."""
+    """One line to be written; the log adds `seq`, `ts`, `prev` and `hash`.
+
+    `urgent` marks what must work on a full disk too (stopping, revoking, disabling): it may use the reserved space.
+    """
 
     category: AuditCategory
     action: str
@@ -47,6 +50,7 @@ class AuditEntry:
     run_id: str | None = None
     rule: str = ""
     details: Mapping[str, object] = field(default_factory=dict)
+    urgent: bool = False
 
 
 class AuditTrail(Protocol):

@@ -54,7 +54,9 @@ class InterfaceRegistry:
         return MappingProxyType(self._pins)
 
     def claim(self, pack_id: str, claims: Iterable[Claim]) -> tuple[Refused, ...]:
-        """Pin names to an approved pack, and list what is refused. Repeating a claim replaces its declaration."""
+        """Pin names to an approved pack, and list what is refused. A claim replaces the pack's earlier one."""
+        claims = tuple(claims)
+        self._release(pack_id, keep={item.decl.name for item in claims})
         refused: list[Refused] = []
         for item in claims:
             holder = self._pins.setdefault(item.decl.name, pack_id)
@@ -72,7 +74,10 @@ class InterfaceRegistry:
 
     def release(self, pack_id: str) -> None:
         """Free every name of a pack that is no longer approved."""
-        for name in [name for name, holder in self._pins.items() if holder == pack_id]:
+        self._release(pack_id, keep=set())
+
+    def _release(self, pack_id: str, *, keep: set[str]) -> None:
+        for name in [name for name, holder in self._pins.items() if holder == pack_id and name not in keep]:
             del self._pins[name]
             self._provided.pop(name, None)
 

@@ -80,9 +80,7 @@ class ChannelEvents(Protocol):
 class Channel(Protocol):
     """One connection to one agent."""
 
-    async def call(
-        self, name: str, args: object, *, context: CallContext, stream_in: Stream | None = None
-    ) -> object:
+    async def call(self, name: str, args: object, *, context: CallContext, stream_in: Stream | None = None) -> object:
         """Run an interface (or `block:<file>`) and return its JSON value, or a `Stream` when it streams.
 
         Raises `InterfaceFailed`, `DeadlineExceeded`, `Unavailable`, `TooLarge`, `Cancelled`.

@@ -53,3 +53,11 @@ def test_a_pack_cannot_withdraw_anothers_name():
     registry.claim("one", claims("service.x"))
     registry.withdraw("two", ["service.x"])
     assert registry.knows("service.x")
+
+
+def test_an_update_that_no_longer_provides_a_name_frees_it():
+    registry = InterfaceRegistry()
+    registry.claim("one", claims("service.x", "service.y"))
+    registry.claim("one", claims("service.y"))
+    assert registry.claim("two", claims("service.x")) == ()
+    assert registry.find("service.y").pack_id == "one"

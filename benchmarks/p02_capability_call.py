@@ -1,0 +1,174 @@
+"""P2, the kernel's share: `store.get` through the broker with decide, audit line and SQLite, without socket or container.
+
+The promise itself (seen from inside a container) adds the wire; this script says how much of it is the broker's. The
+floor does the least that a broker could: one grant looked up, one chained line written, one row read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import sqlite3
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import orjson
+
+from core_runtime.adapters.audit_log import AuditLog
+from core_runtime.adapters.sqlite_store import SqliteStores
+from core_runtime.authority import OWNER, CallContext, Grant
+from core_runtime.capability.audit_budget import Budget
+from core_runtime.capability.broker import Broker, BrokerLimits
+from core_runtime.capability.model import CapabilityCall, GrantLevel
+from core_runtime.capability.policy import ActorPolicy, InterfaceTarget
+from core_runtime.capability.ports import BrokerPorts, PrincipalFacts
+from core_runtime.capability.stores import StorePlace, StoreWrite
+from core_runtime.clock import SystemClock
+from core_runtime.handlers.listing import SPECS, builtin_catalogue
+from core_runtime.handlers.store_get import make as make_store_get
+from core_runtime.packs import DeclaredPermission, StoreDecl, Text
+
+CALLS = 30_000
+LATENCY_CALLS = 3_000
+PROMISED_US = 150.0
+UNLIMITED = BrokerLimits(allowed_lines=Budget(1e12, 1e12))
+ARGS: Mapping[str, object] = {"store": "notes", "key": "a"}
+VALUE = b'{"title":"a note","text":"' + b"x" * 150 + b'"}'
+
+
+class Facts:
+    """`count` grants, four levels, one declared ceiling each."""
+
+    def __init__(self, count: int, pack_id: str = "a__b__notes") -> None:
+        self.pack_id = pack_id
+        self.grants = {f"pack_{number}": Grant("store.get", {"stores": ["notes"]}) for number in range(count - 1)}
+        self.grants[pack_id] = Grant("store.get", {"stores": ["notes"]}, expires_at=4e9)
+
+    def generation(self) -> int:
+        """Nothing changes here."""
+        return 1
+
+    def policy(self) -> ActorPolicy:
+        """The default."""
+        return ActorPolicy()
+
+    def facts(self, principal_id: str, permission: str) -> PrincipalFacts:
+        """Host, two parents, the pack."""
+        ceiling = {"stores": [f"{principal_id}/*"]}
+        levels = (
+            GrantLevel("host", config={"stores": ["*"]}),
+            GrantLevel("a", config=ceiling),
+            GrantLevel("a__b", config=ceiling),
+            GrantLevel(principal_id, self.grants.get(principal_id)),
+        )
+        declared = DeclaredPermission(permission, {"stores": ["notes"]}, Text())
+        return PrincipalFacts(True, "approved", (("a", True), ("a__b", True)), declared, levels, 1)
+
+    def interface(self, name: str) -> InterfaceTarget | None:
+        """None is called."""
+        del name
+
+    def store(self, pack_id: str, store_id: str) -> StoreDecl | None:
+        """The one store of the pack."""
+        return StoreDecl(store_id) if pack_id == self.pack_id else None
+
+    def used(self, owner: str, grant: Grant) -> int:
+        """No grant here counts its uses."""
+        del owner, grant
+        return 0
+
+    async def use(self, owner: str, grant: Grant) -> None:
+        """See `used`."""
+
+
+def build(facts: Facts, trail: AuditLog, clock: SystemClock, stores: SqliteStores | None) -> Broker:
+    """A broker whose only live handler is `store.get`."""
+    ports = BrokerPorts(facts, facts, facts, trail, clock, lambda when, args: False, lambda seconds, action: None)
+    handlers = dict.fromkeys((spec.id for spec in SPECS), lambda invocation: None)
+    live = {"store.get": make_store_get(stores)} if stores else {}
+    return Broker(builtin_catalogue(), {**handlers, **live}, ports, UNLIMITED)
+
+
+def per_call(action: Callable[[], object], calls: int) -> float:
+    """Microseconds for one call, the best of five rounds."""
+    best = float("inf")
+    for _ in range(5):
+        began = time.perf_counter()
+        for _ in range(calls // 5):
+            action()
+        best = min(best, time.perf_counter() - began)
+    return best / (calls // 5) * 1e6
+
+
+def make_floor(folder: Path, path: Path) -> Callable[[], object]:
+    """One dict lookup, one chained line, one row."""
+    grants = {("notes", "store.get"): 4e9}
+    connection = sqlite3.connect(path)
+    descriptor = os.open(folder / "floor.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    chain = {"prev": "0" * 64}
+
+    def floor() -> object:
+        if grants["notes", "store.get"] <= time.time():
+            return None
+        line = orjson.dumps({"principal": "notes", "action": "store.get", **chain})
+        chain["prev"] = hashlib.sha256(line).hexdigest()
+        os.write(descriptor, line)
+        row = connection.execute("SELECT value FROM entries WHERE store='notes' AND scope='' AND key=?", (b"a",))
+        return orjson.loads(row.fetchone()[0])
+
+    return floor
+
+
+def latency(action: Callable[[], object]) -> float:
+    """The median of single calls in microseconds."""
+    times = []
+    for _ in range(LATENCY_CALLS):
+        began = time.perf_counter_ns()
+        action()
+        times.append(time.perf_counter_ns() - began)
+    return statistics.median(times) / 1000
+
+
+async def main() -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        clock = SystemClock()
+        facts = Facts(1000)
+        trail = AuditLog(folder / "audit", clock, lambda data: hashlib.sha256(data).hexdigest())
+        stores = SqliteStores(folder / "stores", clock)
+        store = await stores.opened(facts.pack_id)
+        await store.set(StorePlace(facts.pack_id, "notes"), StoreWrite("a", VALUE, 1_000_000))
+        broker = build(facts, trail, clock, stores)
+        context = CallContext("req_bench", clock.monotonic() + 3600, OWNER)
+        call = CapabilityCall(facts.pack_id, "store.get", ARGS, context, clock.monotonic() + 3600)
+        floor = make_floor(folder, folder / "stores" / f"{facts.pack_id}.sqlite3")
+        ours, least = per_call(lambda: broker.capability(call), CALLS), per_call(floor, CALLS)
+        middle = latency(lambda: broker.capability(call))
+        result = {
+            "promise": "P2",
+            "what": "store.get through the broker, in process: decide, audit line, SQLite",
+            "value": round(middle, 1),
+            "unit": "us",
+            "limit": PROMISED_US,
+            "met": middle <= PROMISED_US,
+            "calls_per_second": round(1e6 / ours),
+            "floor": round(least, 1),
+            "ratio": round(ours / least, 2),
+            "peer": "dict lookup, chained line, one row",
+        }
+        trail.close()
+        await stores.close()
+    sys.stdout.write(json.dumps(result) + "\n")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

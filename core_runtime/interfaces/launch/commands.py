@@ -1,0 +1,45 @@
+"""The commands of the composition root: what `rumi` needs of it, and `run`, which `bootstrap.py` hands over to."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from core_runtime.errors import RumiError
+from core_runtime.interfaces.cli.hooks import CliHooks
+from core_runtime.interfaces.cli.values import parse_pairs
+from core_runtime.interfaces.error_table import exit_code
+from core_runtime.interfaces.launch import offline
+from core_runtime.interfaces.launch.serving import ProfileT, Serving, say
+
+
+def hooks(serving: Serving[ProfileT]) -> CliHooks:
+    """What the command line needs of the composition root."""
+    return CliHooks(
+        admin_socket=offline.admin_socket,
+        serve=lambda options: serving.serve(approve_bundled=options.approve_bundled),
+        doctor=offline.doctor,
+        pack_digest=offline.pack_digest,
+        flow_validate=offline.flow_validate,
+        audit_verify=offline.audit_verify,
+        bench=offline.bench,
+    )
+
+
+def run_command(serving: Serving[ProfileT], arguments: Sequence[str]) -> int:
+    """`run [--approve-bundled] [--flow NAME --input k=v ...]`; the exit code."""
+    parser = argparse.ArgumentParser(prog="bootstrap.py run", description="Start Rumi, or run one flow and stop.")
+    parser.add_argument("--approve-bundled", action="store_true", help="approve the packs listed by digest")
+    parser.add_argument("--flow", metavar="NAME", help="run this flow, print its outputs as JSON, stop")
+    parser.add_argument("--input", metavar="K=V", action="append", default=[], help="text; K:=JSON; @FILE")
+    given = parser.parse_args(list(arguments))
+    if given.flow is None:
+        if given.input:
+            parser.error("--input goes with --flow")
+        return serving.serve(approve_bundled=given.approve_bundled)
+    try:
+        inputs = parse_pairs(given.input, "--input")
+    except RumiError as error:
+        say(f"{error.message} {error.hint}")
+        return int(exit_code(error))
+    return serving.run_flow(given.flow, inputs, approve_bundled=given.approve_bundled)

@@ -1,0 +1,114 @@
+"""The kernel as one thing: what it is made of, how it comes up, how it goes down.
+
+It comes up by running its own startup flow, follows what the owner decides while it lives, and lets go in reverse. It
+must never go on half up in silence: a boot that fails is an error, a pack that fails is a diagnostic.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+
+from core_runtime.approval.model import GrantChange, PackChange
+from core_runtime.approval.service import ApprovalService
+from core_runtime.authority import OWNER
+from core_runtime.capability.broker import Broker
+from core_runtime.clock import Clock
+from core_runtime.errors import InternalError, RumiError
+from core_runtime.flows.book import FlowBook
+from core_runtime.flows.engine import FlowEngine
+from core_runtime.kernel.boot import BootSequence
+from core_runtime.kernel.diagnostics import DiagnosticsBook
+from core_runtime.kernel.events import KernelEvents
+from core_runtime.kernel.facts import ApprovalFacts
+from core_runtime.kernel.lifecycle import PackLifecycle
+from core_runtime.kernel.owner_flows import OwnerFlows
+from core_runtime.kernel.ports import FlowFiles
+from core_runtime.kernel.world import KernelWorld
+from core_runtime.registry.interfaces import InterfaceRegistry
+from core_runtime.sandbox.supervisor import Supervisor
+
+STARTUP_FLOW = "kernel.startup"
+DRAIN_SECONDS = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class KernelParts:
+    """The services of one kernel, put together by the composition root."""
+
+    clock: Clock
+    diagnostics: DiagnosticsBook
+    approvals: ApprovalService
+    facts: ApprovalFacts
+    broker: Broker
+    registry: InterfaceRegistry
+    events: KernelEvents
+    supervisor: Supervisor
+    lifecycle: PackLifecycle
+    world: KernelWorld
+    book: FlowBook
+    engine: FlowEngine
+    flow_files: FlowFiles
+    owner_flows: OwnerFlows
+    boot: BootSequence
+
+
+class Kernel:
+    """What the interfaces may call. Belongs to one loop."""
+
+    def __init__(self, parts: KernelParts) -> None:
+        self.parts = parts
+        self._following = False
+        self.planned = asyncio.Event()
+        self.owner = OWNER
+
+    @property
+    def ready(self) -> bool:
+        """True once the boot sequence has ended."""
+        return self.parts.boot.ready
+
+    async def start(self) -> None:
+        """Run the boot sequence. Raises what stops it."""
+        parts = self.parts
+        parts.approvals.on_change(self._changed)
+        parts.approvals.on_grants(self._granted)
+        parts.boot.on_planned(self.planned.set)
+        parts.world.boots_with(parts.boot.steps())
+        for file, data in await asyncio.to_thread(parts.flow_files.of_core):
+            parts.book.register_core(file, data)
+        result = await parts.engine.run(STARTUP_FLOW, {})
+        if result.error is not None:
+            raise result.error
+        if not parts.boot.ready:
+            raise InternalError("The startup flow ended without getting ready.")
+        self._following = True
+        for view in parts.approvals.list():
+            parts.lifecycle.changed(view.pack_id)
+
+    async def folders_changed(self, pack_ids: frozenset[str]) -> None:
+        """Something below the ecosystem folder changed; returns when what follows from it has happened."""
+        await self.parts.approvals.scan(pack_ids)
+        await self.parts.lifecycle.settle()
+
+    async def close(self) -> None:
+        """Drain the flows, stop the packs, write out what is owed."""
+        self._following = False
+        parts = self.parts
+        await parts.engine.close(DRAIN_SECONDS)
+        await parts.lifecycle.close()
+        await parts.supervisor.close()
+        with suppress(RumiError):
+            parts.broker.close()
+
+    def _changed(self, change: PackChange) -> None:
+        self.parts.facts.moved()
+        if change.stopped:
+            self.parts.broker.authority_changed()
+        if self._following:
+            self.parts.lifecycle.changed(change.pack_id)
+
+    def _granted(self, change: GrantChange) -> None:
+        self.parts.facts.moved()
+        if change.taken:
+            self.parts.broker.authority_changed()

@@ -1,0 +1,77 @@
+"""A plain generator as a stream: it has a thread only while it makes something and there is credit to send it."""
+
+from __future__ import annotations
+
+from rumi_agent.calls import Call, current_call
+from rumi_agent.codec import NotJson, encode_frame, encode_result
+from rumi_agent.context import Context
+from rumi_agent.errors import wire_error
+from rumi_agent.streams import NOTHING, Window, put
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from rumi_agent.incoming import Incoming
+
+
+def end_of_stream(call_id: int, value: object) -> bytes:
+    """`end`, so that an empty stream is one too, and the result, which ends the call. Raises `NotJson`."""
+    return encode_frame({"k": "end", "id": call_id}) + encode_result(call_id, value)
+
+
+class StreamJob:
+    """Runs on a worker until the generator ends or the credit is used up; then parks until there is more."""
+
+    __slots__ = ("_call", "_generator", "_incoming", "_left", "_window")
+
+    def __init__(self, incoming: Incoming, call: Call, made: object) -> None:
+        self._incoming = incoming
+        self._call = call
+        self._generator: Generator[object, None, object] | None = made  # type: ignore[assignment]
+        self._left: object = NOTHING
+        self._window = call.window or Window()
+
+    def run(self) -> None:
+        """Go on with the generator; never raises."""
+        call = self._call
+        token = current_call.set(call)
+        try:
+            self._advance()
+        except NotJson as error:
+            self._stop_early()
+            code = "TOO_LARGE" if error.too_large else "INTERFACE_ERROR"
+            self._incoming.fail(call, wire_error(code, f"An element of the stream has no JSON form: {error}"[:2000]))
+        except BaseException as error:
+            self._incoming.answer(call, self._incoming.failure(call, error))
+        finally:
+            current_call.reset(token)
+            self._incoming.agent.link.flush()
+
+    def _advance(self) -> None:
+        call, window, agent = self._call, self._window, self._incoming.agent
+        if self._generator is None:
+            self._generator = call.handler.call(call.args, Context(agent, call))  # type: ignore[assignment]
+        while not call.cancelled:
+            if self._left is NOTHING:
+                try:
+                    self._left = next(self._generator)  # type: ignore[arg-type]
+                except StopIteration as stop:
+                    self._incoming.answer(call, end_of_stream(call.id, stop.value))
+                    return
+                continue  # the caller may have given up while it was made
+            self._left = put(agent, call.id, window, self._left)
+            if self._left is not NOTHING and window.park(self._left, self._resume):
+                return
+        self._stop_early()
+
+    def _resume(self) -> None:
+        self._incoming.agent.workers.enqueue(self)
+
+    def _stop_early(self) -> None:
+        generator, self._generator = self._generator, None
+        if generator is not None:
+            try:
+                generator.close()
+            except BaseException as error:
+                self._incoming.agent.log_exception("a stream could not be closed", error, self._call.run_id)

@@ -1,0 +1,1 @@
+raise SystemExit("a pack that does not parse must never be run")

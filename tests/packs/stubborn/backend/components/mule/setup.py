@@ -1,0 +1,3 @@
+def run(context):
+    context["interface_registry"].register("stubborn.here", lambda args, ctx: "here")
+    raise RuntimeError("I will not start")
