@@ -67,7 +67,7 @@ from core_runtime.kernel.runner import LateRunner
 from core_runtime.kernel.world import KernelWorld
 from core_runtime.packs import KERNEL_VERSION
 from core_runtime.registry.interfaces import InterfaceRegistry
-from core_runtime.sandbox.channel import ChannelConfig, PackChannel
+from core_runtime.sandbox.channel import ChannelConfig, ChannelLimits, PackChannel
 from core_runtime.sandbox.engine_port import EngineInfo
 from core_runtime.sandbox.limits import Caps, limits_of
 from core_runtime.sandbox.ports import CapabilityGate, Channel, ChannelEvents, PackLaunch
@@ -79,6 +79,7 @@ from core_runtime.signing import KeyRing, open_key_ring
 
 STATE_FOLDERS = ("permissions", "settings", "flows", "run", "stores", "audit", "sealed")
 CATALOGUE_VERSION = "1"
+HELLO_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ class Profile:
     files: StateFiles
     keys: KeyRing
     audit: AuditLog
+    documents: SignedStore
 
     @property
     def values(self) -> KernelSettings:
@@ -108,8 +110,7 @@ class Profile:
 
     def signed(self, name: str) -> SignedDocument:
         """One signed document of the kernel's own, `permissions/<name>.signed.json`."""
-        store = SignedStore(self.files, self.keys, purpose="kernel", folder="permissions", suffix=".signed.json")
-        return store.document(name)
+        return self.documents.document(name)
 
 
 def signer(keys: KeyRing, purpose: str) -> Callable[[bytes], str]:
@@ -132,14 +133,15 @@ async def open_profile(settings: LoadedSettings) -> AsyncIterator[Profile]:
         clock = SystemClock()
         for folder in STATE_FOLDERS:
             files.make_folder(folder)
-        files.remove_leftovers(STATE_FOLDERS)
+        files.remove_leftovers(("", *STATE_FOLDERS))
         files.keep_reserve()
         keys = await asyncio.to_thread(open_key_ring, files)
         if keys.locked and "heads.jsonl" in files.list("audit"):
             files.move("audit/heads.jsonl", f"audit/void-{int(clock.wall() * 1000)}-heads.jsonl")
         audit = await asyncio.to_thread(AuditLog, root / "audit", clock, signer(keys, "audit.heads"))
         stack.push_async_callback(asyncio.to_thread, audit.close)
-        yield Profile(settings, root, clock, files, keys, audit)
+        documents = SignedStore(files, keys, purpose="kernel", folder="permissions", suffix=".signed.json")
+        yield Profile(settings, root, clock, files, keys, audit, documents)
 
 
 def pack_uids(profile: Profile) -> PackUids:
@@ -168,6 +170,7 @@ class Channels:
             concurrency=limits.concurrency,
             max_streams=limits.max_streams,
             proxy=launch.descriptor.wants_network,
+            limits=ChannelLimits(hello_seconds=HELLO_SECONDS),
         )
         return PackChannel(launch.descriptor.pack_id, gate, events, config, self._clock)
 
@@ -200,7 +203,7 @@ class Assembly:
         self.stores = SqliteStores(self.profile.root / "stores", self.clock)
         stack.push_async_callback(self.stores.close)
         uses_sign = signer(self.profile.keys, "grant.uses")
-        uses = await asyncio.to_thread(SqliteUses.open, self.profile.root / "run" / "uses.sqlite3", uses_sign)
+        uses = await asyncio.to_thread(SqliteUses.open, self.profile.root / "permissions" / "uses.sqlite3", uses_sign)
         stack.push_async_callback(uses.close)
         flows = KernelFlowRunner()
         self.broker = self._broker(uses, flows)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.p02_capability_call import ARGS, Facts, build, per_call
+from benchmarks.p02_capability_call import ARGS, Facts, build, no_rule, per_call
 from core_runtime.adapters.audit_log import AuditLog
 from core_runtime.authority import OWNER, CallContext, Principal
 from core_runtime.capability.decide import Request, decide
@@ -27,13 +27,20 @@ PROMISED_US = 5.0
 CALLS = 100_000
 
 
+def unsigned(data: bytes) -> str:
+    """No signature is looked at here."""
+    del data
+    return ""
+
+
 def decide_alone(count: int) -> Callable[[], object]:
     """One decision among `count` grants."""
     facts = Facts(count)
     principal = Principal(facts.pack_id)
     known = facts.facts(facts.pack_id, SPEC.id)
-    standing = stand(principal, SPEC.id, SPEC, known, policy=facts.policy(), evaluate=lambda when, args: False)
-    request = Request(args=SPEC.parse(ARGS), actor=OWNER)
+    standing = stand(principal, SPEC.id, SPEC, known, policy=facts.policy(), evaluate=no_rule)
+    form = SPEC.parse(ARGS)
+    request = Request(args=form, name=SPEC.asked(form, facts.pack_id), actor=OWNER)
     if not decide(request, standing, time.time()).allowed:
         raise SystemExit("the benchmark's own case is refused")
     return lambda: decide(request, standing, time.time())
@@ -43,7 +50,7 @@ def whole_question(folder: Path, count: int) -> float:
     """As the broker asks, arguments and cache included."""
     clock = SystemClock()
     facts = Facts(count)
-    trail = AuditLog(folder / str(count), clock, lambda data: "")
+    trail = AuditLog(folder / str(count), clock, unsigned)
     broker = build(facts, trail, clock, None)
     context = CallContext("req_bench", clock.monotonic() + 3600, OWNER)
     principal = Principal(facts.pack_id)

@@ -1,7 +1,8 @@
 """P10: digest of 1,000 files and 50 MB, the durable seal of the same, and noticing that nothing changed.
 
-Floor and peers in the same run: bare hashlib in two threads over the same files, `sha256sum`, `openssl`. One JSON line on
-standard output; times in milliseconds, the median of the runs. Promise: digest <= 30, seal <= 200, noticing <= 5.
+Floors and peers in the same run: bare hashlib in two threads over the same files, a bare copy with `fsync` of each
+file, `sha256sum`, `openssl`. One JSON line on standard output; times in milliseconds, the median of the runs.
+Promise: digest <= 30, seal <= 200, noticing <= 5.
 """
 
 from __future__ import annotations
@@ -64,6 +65,22 @@ def bare_hash(paths: list[Path]) -> None:
         list(pool.map(job, [paths[start : start + 50] for start in range(0, len(paths), 50)]))
 
 
+def bare_copy(paths: list[Path], target: Path) -> None:
+    """The floor of sealing: copy in two threads without hashing or checking, flushing each file."""
+    target.mkdir()
+
+    def job(part: list[Path]) -> None:
+        for path in part:
+            with (target / path.name).open("xb") as file:
+                file.write(path.read_bytes())
+                file.flush()
+                os.fsync(file.fileno())
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(job, [paths[start : start + 50] for start in range(0, len(paths), 50)]))
+    shutil.rmtree(target)
+
+
 def run_tool(*command: str) -> float | None:
     """A peer's time, or None where it is not installed."""
     if shutil.which(command[0]) is None:
@@ -95,6 +112,7 @@ def main() -> None:
             "seal_durable_ms": round(statistics.median(seals), 2),
             "notice_ms": median_ms(lambda: signature_of(root)),
             "floor_hashlib_two_threads_ms": median_ms(lambda: bare_hash(paths)),
+            "floor_copy_fsync_ms": median_ms(lambda: bare_copy(paths, Path(place) / "copy"), 3),
             "peer_sha256sum_ms": run_tool("sha256sum", *names),
             "peer_openssl_ms": run_tool("openssl", "dgst", "-sha256", *names),
             "promised": {"digest_ms": 30, "seal_durable_ms": 200, "notice_ms": 5},

@@ -118,8 +118,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> LoadedSettings:
 
 def pack_setting_variable(pack_id: str, key: str) -> str:
     """The only host variable that a pack's setting is ever read from: `RUMI_PACK_<PACK_ID>_<KEY>`."""
-    spell = str.maketrans({"-": "_", ".": "_"})
-    return f"RUMI_PACK_{pack_id.upper().translate(spell)}_{key.upper().translate(spell)}"
+    letters = str.maketrans({"-": "_", ".": "_"})
+    return f"RUMI_PACK_{pack_id.upper().translate(letters)}_{key.upper().translate(letters)}"
 
 
 def environment_value(variable: str, environ: Mapping[str, str] | None = None) -> str | None:

@@ -20,7 +20,7 @@ from core_runtime.approval.records import SignedStore, TamperedRecord
 from core_runtime.approval.rejections import RejectionBook
 from core_runtime.audit import AuditCategory, AuditEntry, Outcome
 from core_runtime.authority import Grant, Risk
-from core_runtime.errors import ApprovalDenied, Conflict, NotFound, PolicyDenied, ValidationFailed
+from core_runtime.errors import ApprovalDenied, Conflict, NotFound, PolicyDenied, RumiError, ValidationFailed
 
 
 class Decider:
@@ -54,7 +54,12 @@ class Decider:
             await self._parts.audit.durable(seq)
         if self._parts.keys.locked:
             await self._renew_key(order.act)
-        await asyncio.to_thread(self._store.write, order.pack_id, record_to_json(record))
+        try:
+            await asyncio.to_thread(self._store.write, order.pack_id, record_to_json(record))
+        except RumiError as error:
+            details = {"error": error.code.value}
+            note(self._parts, _entry("pack.approve", order.pack_id, order.act, details, Outcome.ERROR))
+            raise
         self._ledger.put_record(order.pack_id, record)
         self._ledger.sealed[order.pack_id] = prepared.sealed
         self._ledger.sealed_problems.pop(order.pack_id, None)
@@ -171,11 +176,13 @@ def _blocked(pack_id: str) -> PolicyDenied:
     return PolicyDenied(f"{pack_id} is blocked: its author was rejected.", hint=f"rumi pack unblock {pack_id}")
 
 
-def _entry(action: str, principal: str, act: Act, details: Mapping[str, object]) -> AuditEntry:
+def _entry(
+    action: str, principal: str, act: Act, details: Mapping[str, object], outcome: Outcome = Outcome.OK
+) -> AuditEntry:
     return AuditEntry(
         AuditCategory.APPROVAL,
         action,
-        Outcome.OK,
+        outcome,
         principal,
         request_id=act.request_id,
         actor=act.by,

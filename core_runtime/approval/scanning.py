@@ -70,9 +70,14 @@ class Scanner:
             async with self._locks.of(pack_id):
                 await self._look_at(pack_id, scanned.get(pack_id, ()))
 
-    def referenced(self) -> frozenset[str]:
-        """Digests of sealed copies that some record still names."""
+    def referenced(self) -> frozenset[str] | None:
+        """Digests of sealed copies that some record still names; None while it cannot be known.
+
+        A record that is not believed now may be put back by the owner, and then its sealed copy has to be there.
+        """
         records = self._ledger.records.values()
+        if self._parts.keys.locked or any(isinstance(record, TamperedRecord) for record in records):
+            return None
         return frozenset(record.digest for record in records if isinstance(record, PackRecord) and record.digest)
 
     async def _look_at(self, pack_id: str, scanned: Sequence[ScannedPack]) -> None:

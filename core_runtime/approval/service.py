@@ -63,7 +63,9 @@ class ApprovalService:
         """Read records, look at every folder, hash the sealed copies again, remove those that nothing refers to."""
         await self._scanner.load()
         changes = await self.scan()
-        await asyncio.to_thread(self._parts.sealed.collect, self._scanner.referenced())
+        referenced = self._scanner.referenced()
+        if referenced is not None:
+            await asyncio.to_thread(self._parts.sealed.collect, referenced)
         return changes
 
     def on_change(self, callback: OnChange) -> None:
@@ -107,10 +109,9 @@ class ApprovalService:
     def would_offer(self, interface: str) -> str | None:
         """A pack that is not approved and whose folder declares `interface`: whom the owner may want to approve."""
         for pack_id, observed in self._ledger.observed.items():
-            descriptor = observed.descriptor
-            if descriptor is not None and not self._ledger.status(pack_id).runnable:
-                if any(decl.name == interface for decl in descriptor.interfaces()):
-                    return pack_id
+            offered = observed.descriptor.interfaces() if observed.descriptor else ()
+            if any(decl.name == interface for decl in offered) and not self._ledger.status(pack_id).runnable:
+                return pack_id
         return None
 
     async def sealed_for_start(self, pack_id: str) -> SealedPack:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable
 
 import orjson
@@ -20,7 +21,7 @@ async def settle(
 ) -> object:
     """Wait for a handler's answer for at most `seconds`, then free its slot. Raises `RumiError` only."""
     try:
-        async with asyncio.timeout(seconds) as limit:
+        async with asyncio.timeout(seconds if math.isfinite(seconds) else None) as limit:
             return await pending
     except TimeoutError as error:
         if not limit.expired():

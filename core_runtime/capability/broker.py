@@ -113,7 +113,8 @@ class Broker:
     async def _queued(self, question: Question, spec: PermissionSpec, limit: int) -> object:
         """Wait for a slot, then decide again: what was revoked meanwhile does not happen."""
         try:
-            async with asyncio.timeout(self._seconds(question, spec)):
+            seconds = self._seconds(question, spec)
+            async with asyncio.timeout(seconds if math.isfinite(seconds) else None):
                 release = await self._slots.wait(question.slot, limit)
         except TimeoutError:
             raise self._too_late(question, spec) from None
@@ -158,15 +159,17 @@ class Broker:
 
     def _begin(self, question: Question, spec: PermissionSpec, decision: Decision) -> object | Awaitable[object]:
         """Audit, then count, then act; nothing of the later if the earlier fails."""
-        if self._seconds(question, spec) <= 0:
+        deadline = self._deadline(question, spec)
+        if deadline <= self._clock.monotonic():
             raise self._too_late(question, spec)
         grave = spec.risk.level >= Risk.HIGH.level
         seq = 0
         if decision.reason is not Reason.OWN_INTERFACE:
             line = audit_line(question, decision, Outcome.ALLOW, question.request_id)
             seq = self._budget.write(line, always=grave)
-        self._questions.count(question)
-        invocation = self._invocation(question, spec)
+        if question.rates:
+            self._questions.count(question)
+        invocation = self._invocation(question, spec, deadline)
         counted = question.facts.counted if decision.reason is not Reason.OWN_INTERFACE else ()
         if not grave and not counted:
             return self._handlers[spec.id](invocation)
@@ -205,12 +208,12 @@ class Broker:
             return None
         return self._refuse(now, decision)
 
-    def _invocation(self, question: Question, spec: PermissionSpec) -> Invocation:
+    def _invocation(self, question: Question, spec: PermissionSpec, deadline: float) -> Invocation:
         principal, context, form = question.principal, question.context, question.request.args
-        deadline = self._deadline(question, spec)
         return Invocation(
             principal,
             form if form is not None else spec.parse(question.args),
+            question.request.name,
             question.facts.config or {},
             question.request_id,
             deadline,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from core_runtime.authority import Risk
 from core_runtime.capability.fields import Form, NameList
@@ -78,13 +78,17 @@ class PermissionSpec:
         if self.names and self.config.model_fields[self.names.key].get_default(call_default_factory=True) != []:
             raise ValueError(f"{self.id}: the default of an allow-list is empty")
 
-    def admits(self, config: Mapping[str, object], args: BaseModel, principal: str) -> str | None:
-        """None if the narrowed, qualified configuration admits these arguments, else the reason. Pure."""
+    def asked(self, args: Form, principal: str) -> str:
+        """The full name that the arguments point at; empty where they point at none."""
+        return self.names.asked(args, principal) if self.names else ""
+
+    def admits(self, config: Mapping[str, object], name: str, principal: str) -> str | None:
+        """None if the narrowed, qualified configuration admits a call that asks for `name`, else the reason. Pure."""
         if self.names is None:
             return None
-        if self.own_only and not self.names.asked(args, principal).startswith(f"{principal}/"):
-            return f"{self.names.shown(args, principal)} belongs to another pack"
-        return self.names.admits(config, args, principal)
+        if self.own_only and not name.startswith(f"{principal}/"):
+            return f"{self.names.short(name, principal)} belongs to another pack"
+        return self.names.admits(config, name, principal)
 
     def qualify(self, config: Mapping[str, object], owner: str) -> dict[str, object]:
         """The configuration with every name written in full, as seen from `owner`."""

@@ -30,11 +30,13 @@ _NO_VERDICT = Verdict(PolicyEffect.ALLOW, "policy:none")
 class Request:
     """One question. Not frozen only because one is made for every call; nothing changes it.
 
-    `args` is None where they did not validate. `chain` are the hops so far, `hop` the one that this call would add.
+    `args` is None where they did not validate; `name` is what they point at, in full. `chain` are the hops so far,
+    `hop` the one that this call would add.
     `uses` counts by level for grants with `max_count`; `retry_after` is in seconds, over 0 when a rate is used up.
     """
 
     args: Form | None = None
+    name: str = ""
     actor: Actor | None = None
     chain: tuple[str, ...] = ()
     hop: str = ""
@@ -105,34 +107,28 @@ def _over_ceiling(request: Request, facts: Standing) -> Decision | None:
         return None
     if facts.declared is None:
         return _deny(Reason.NOT_DECLARED, f"ceiling:{facts.principal.id}")
-    if request.args is not None and facts.spec.admits(facts.declared, request.args, facts.principal.id):
+    if request.args is not None and facts.spec.admits(facts.declared, request.name, facts.principal.id):
         return _deny(Reason.NOT_DECLARED, f"ceiling:{facts.principal.id}")
     return None
 
 
 def _no_grant(request: Request, facts: Standing, now: float) -> Decision | None:
-    for level in facts.facts.levels:
-        no = None if level.admits_all else _level_refuses(level, request.uses, facts, now)
-        if no:
-            return no
-    if facts.principal.is_host or facts.own_grant is not None:
-        return None
-    return _deny(Reason.NO_GRANT, f"grant:{facts.principal.id}:{facts.permission}", level=facts.principal.id)
+    for level in facts.deciding:
+        reason = _level_refuses(level, request.uses, now)
+        if reason is not None:
+            return _deny(reason, f"grant:{level.owner}:{facts.permission}", level=level.owner)
+    return None
 
 
-def _level_refuses(level: GrantLevel, uses: Mapping[str, int], facts: Standing, now: float) -> Decision | None:
-    rule = f"grant:{level.owner}:{facts.permission}"
+def _level_refuses(level: GrantLevel, uses: Mapping[str, int], now: float) -> Reason | None:
     grant = level.grant
     if grant is None:
-        is_own = level.owner == facts.principal.id and not facts.principal.is_host
-        return _deny(Reason.NO_GRANT, rule, level=level.owner) if is_own or level.config is None else None
+        return Reason.NO_GRANT
     if _expired(grant, now):
-        return _deny(Reason.GRANT_EXPIRED, rule, level=level.owner)
+        return Reason.GRANT_EXPIRED
     if _used_up(grant, uses.get(level.owner, 0)):
-        return _deny(Reason.GRANT_USED_UP, rule, level=level.owner)
-    if grant.mode is GrantMode.NEVER:
-        return _deny(Reason.GRANT_NEVER, rule, level=level.owner)
-    return None
+        return Reason.GRANT_USED_UP
+    return Reason.GRANT_NEVER if grant.mode is GrantMode.NEVER else None
 
 
 def _expired(grant: Grant, now: float) -> bool:
@@ -156,7 +152,7 @@ def _not_admitted(request: Request, facts: Standing) -> Decision | None:
     if facts.config is None:
         level = facts.refusal.level if facts.refusal else facts.principal.id
         return _deny(Reason.CONFIG_REFUSES, f"narrow:{level}", level=level)
-    if facts.spec.admits(facts.config, request.args, facts.principal.id):
+    if facts.spec.admits(facts.config, request.name, facts.principal.id):
         return _deny(Reason.CONFIG_REFUSES, facts.granted.rule, level=facts.principal.id)
     if request.foreign_store:
         return _deny(Reason.CONFIG_REFUSES, "store:not_shared")
@@ -166,15 +162,10 @@ def _not_admitted(request: Request, facts: Standing) -> Decision | None:
 def _policy(request: Request, facts: Standing) -> Verdict:
     if facts.spec is None or facts.spec.subject is not Subject.INTERFACE:
         return _NO_VERDICT
-    name, args = _interface_call(request)
-    return judge(
-        facts.policy, request.actor, name, effective_risk(request.interface, request.actor, args, facts.evaluate)
-    )
-
-
-def _interface_call(request: Request) -> tuple[str, Mapping[str, object]]:
-    args: object = getattr(request.args, "args", None)
-    return str(getattr(request.args, "name", "")), args if isinstance(args, Mapping) else {}
+    given: object = getattr(request.args, "args", None)
+    args = given if isinstance(given, Mapping) else {}
+    risk = effective_risk(request.interface, request.actor, args, facts.evaluate)
+    return judge(facts.policy, request.actor, request.name, risk)
 
 
 def _actor_refused(request: Request, facts: Standing, verdict: Verdict, *, own: bool) -> Decision | None:

@@ -88,7 +88,7 @@ def needed_config(spec: PermissionSpec, request: Request, facts: Standing) -> di
     if request.args is None or not spec.names.argument:
         return current or dict(facts.facts.declared.config if facts.facts.declared else {})
     listed = current.get(spec.names.key, [])
-    wanted = spec.names.shown(request.args, facts.principal.id)
+    wanted = spec.names.short(request.name, facts.principal.id)
     kept = list(listed) if isinstance(listed, list) else []
     return {**current, spec.names.key: kept if wanted in kept else [*kept, wanted]}
 

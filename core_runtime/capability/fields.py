@@ -81,18 +81,18 @@ class NameList:
         name = str(getattr(args, self.argument)) if self.argument else ""
         return full_name(principal, name) if self.scoped else name
 
-    def admits(self, config: Mapping[str, object], args: BaseModel, principal: str) -> str | None:
-        """None if the (qualified) list covers the name, else why not."""
+    def admits(self, config: Mapping[str, object], name: str, principal: str) -> str | None:
+        """None if the (qualified) list covers the full `name`, else why not."""
         listed = config.get(self.key)
         if not isinstance(listed, list) or not listed:
             return f"`{self.key}` is empty, and an empty list admits nothing"
-        if not self.argument or any_covers(listed, self.asked(args, principal)):
+        if name in listed or not self.argument or any_covers(listed, name):
             return None
-        return f"{self.shown(args, principal)} is not in `{self.key}`"
+        return f"{self.short(name, principal)} is not in `{self.key}`"
 
-    def shown(self, args: BaseModel, principal: str) -> str:
-        """The name as its own pack writes it."""
-        return self.asked(args, principal).removeprefix(f"{principal}/") if self.scoped else self.asked(args, principal)
+    def short(self, name: str, principal: str) -> str:
+        """A full name as `principal` itself writes it."""
+        return name.removeprefix(f"{principal}/") if self.scoped else name
 
     def qualify(self, config: Mapping[str, object], owner: str) -> dict[str, object]:
         """The configuration with the names of its list written in full, as seen from `owner`."""

@@ -1,7 +1,7 @@
 """Streams that live on after their call was allowed, and end when it no longer would be.
 
 A grant taken back ends them within a second, also one that is waiting for its next element: whoever waits is
-cancelled inside, and sees the refusal, not a cancellation.
+cancelled inside, and sees the refusal, not a cancellation. A stream that nobody holds any more is forgotten.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol, runtime_checkable
+from weakref import WeakSet
 
 from core_runtime.errors import RumiError
 
@@ -26,7 +27,7 @@ class LiveStreams:
 
     def __init__(self, later: Callable[[float, Callable[[], None]], object]) -> None:
         self._later = later
-        self._live: set[GuardedStream] = set()
+        self._live: WeakSet[GuardedStream] = WeakSet()
         self._scheduled = False
 
     def guard(self, stream: AsyncIterator[object], recheck: Recheck) -> GuardedStream:
@@ -57,7 +58,7 @@ class LiveStreams:
 class GuardedStream:
     """An async iterator with one reader at a time."""
 
-    def __init__(self, inner: AsyncIterator[object], recheck: Recheck, live: set[GuardedStream]) -> None:
+    def __init__(self, inner: AsyncIterator[object], recheck: Recheck, live: WeakSet[GuardedStream]) -> None:
         self._inner = inner
         self._live = live
         self._error: RumiError | None = None

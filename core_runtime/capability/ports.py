@@ -99,6 +99,7 @@ class BrokerPorts:
 class Invocation:
     """An allowed call, as a handler gets it: validated arguments and the configuration that judged them.
 
+    `name` is what they point at (store, interface, flow, topic), in full.
     `context` is None only on a pack's own account, and never for an interface or flow call: there it carries the new
     hop already. `deadline` is on the monotonic clock. `permits(permission, args)` answers for the same caller without
     effect or audit line.
@@ -106,6 +107,7 @@ class Invocation:
 
     principal: Principal
     args: BaseModel
+    name: str
     config: Mapping[str, object]
     request_id: str
     deadline: float

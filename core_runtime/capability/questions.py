@@ -14,7 +14,6 @@ from core_runtime.audit import AuditCategory, AuditEntry, Outcome
 from core_runtime.authority import CallContext, Principal
 from core_runtime.capability.catalogue import Catalogue, PermissionSpec, Subject
 from core_runtime.capability.decide import PACK_HOP, Request, hops
-from core_runtime.capability.fields import Form
 from core_runtime.capability.model import Decision
 from core_runtime.capability.ports import BrokerPorts
 from core_runtime.capability.rates import MinuteWindow
@@ -95,11 +94,12 @@ class Questions:
         question = Question(principal, permission, args, context, request, facts, number)
         if spec is not None:
             try:
-                request.args = spec.parse(args)
+                request.args = form = spec.parse(args)
             except ValidationFailed as error:
                 question.invalid = error
             else:
-                self._point(question, spec, request.args)
+                request.name = spec.asked(form, principal.id)
+                self._point(question, spec)
         if facts.counted:
             request.uses = {owner: self._ports.uses.used(owner, grant) for owner, grant in facts.counted}
         self._rate(question, spec)
@@ -132,20 +132,18 @@ class Questions:
                 self._standings[principal.id, permission] = found
         return found
 
-    def _point(self, question: Question, spec: PermissionSpec, args: Form) -> None:
-        if spec.names is None or not spec.names.argument or spec.subject is Subject.NONE:
-            return
-        name = spec.names.asked(args, question.principal.id)
+    def _point(self, question: Question, spec: PermissionSpec) -> None:
+        """Look up what the arguments point at."""
         request = question.request
-        if spec.subject is Subject.INTERFACE:
-            request.interface = self._ports.targets.interface(name)
-        elif spec.subject is Subject.STORE:
-            owner, _, store_id = name.partition("/")
+        if spec.subject is Subject.STORE:
+            owner, _, store_id = request.name.partition("/")
             question.store = self._ports.targets.store(owner, store_id)
             own = owner == question.principal.id or question.principal.is_host
             request.foreign_store = not own and not (question.store and question.store.shared)
+        elif spec.subject is Subject.INTERFACE:
+            request.interface = self._ports.targets.interface(request.name)
         if spec.subject.is_hop:
-            request.hop = f"{spec.subject.value}:{name}"
+            request.hop = f"{spec.subject.value}:{request.name}"
 
     def _rate(self, question: Question, spec: PermissionSpec | None) -> None:
         facts, actor = question.facts, question.request.actor
@@ -166,13 +164,12 @@ class Questions:
 def audit_line(question: Question, decision: Decision, outcome: Outcome, request_id: str) -> AuditEntry:
     """The one line of a call: who, what, why. A refusal names no value of its arguments (GR-19)."""
     details: dict[str, object] = {"reason": decision.reason.value}
-    spec = question.facts.spec
     if outcome is Outcome.DENY:
         details.update(decision.details)
         if question.context is not None:
             details["call"] = question.context.request_id
-    elif spec is not None and spec.names is not None and spec.names.argument and question.request.args is not None:
-        details["target"] = spec.names.asked(question.request.args, question.principal.id)
+    elif question.request.name:
+        details["target"] = question.request.name
     return AuditEntry(
         AuditCategory.CAPABILITY,
         question.permission[:128],

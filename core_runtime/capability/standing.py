@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from core_runtime.authority import Grant, GrantMode, Principal
 from core_runtime.capability.catalogue import PermissionSpec
-from core_runtime.capability.model import Decision, Effect, Reason
+from core_runtime.capability.model import Decision, Effect, GrantLevel, Reason
 from core_runtime.capability.narrow import NarrowingRefused, narrow
 from core_runtime.capability.policy import ActorPolicy, RiskEvaluator
 from core_runtime.capability.ports import PrincipalFacts
@@ -33,7 +33,8 @@ class Refusal:
 class Standing:
     """The facts of `decide`. `declared` and `config` have every name in full; `config` is None where `refusal` is set.
 
-    `counted` are the grants with `max_count`, whose uses have to be asked for at each call.
+    `deciding` are the levels that can say no by themselves: those with a grant, and those that should have one and have
+    not. `counted` are the grants with `max_count`, whose uses have to be asked for at each call.
     """
 
     principal: Principal
@@ -46,6 +47,7 @@ class Standing:
     config: Mapping[str, object] | None = None
     refusal: Refusal | None = None
     mode: GrantMode = GrantMode.ALWAYS
+    deciding: tuple[GrantLevel, ...] = ()
     counted: tuple[tuple[str, Grant], ...] = ()
     own_grant: Grant | None = None
     granted: Decision = field(default_factory=Decision)
@@ -78,10 +80,24 @@ def stand(
         config,
         refusal,
         mode=max((grant.mode for _, grant in grants), key=_STRICTNESS.index, default=GrantMode.ALWAYS),
+        deciding=tuple(_deciding(principal, facts)),
         counted=tuple((owner, grant) for owner, grant in grants if grant.max_count is not None),
         own_grant=next((grant for owner, grant in grants if owner == principal.id), None),
         granted=Decision(Effect.ALLOW, Reason.GRANTED, rule),
     )
+
+
+def _deciding(principal: Principal, facts: PrincipalFacts) -> Iterator[GrantLevel]:
+    """A ceiling alone only narrows; a pack's own level needs a grant, and any other level one of the two."""
+    own_seen = principal.is_host
+    for level in facts.levels:
+        own = level.owner == principal.id and not principal.is_host
+        own_seen = own_seen or own
+        only_narrows = level.admits_all or level.config is not None
+        if own or level.grant is not None or not only_narrows:
+            yield level
+    if not own_seen:
+        yield GrantLevel(principal.id)
 
 
 def _declared(principal: Principal, spec: PermissionSpec, facts: PrincipalFacts) -> Mapping[str, object] | None:

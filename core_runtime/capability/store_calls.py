@@ -45,7 +45,7 @@ class StoreKeyArgs(StoreArgs):
 
 def place_of(invocation: Invocation, args: StoreArgs) -> tuple[StorePlace, StoreDecl]:
     """Where the call goes. Raises `NotFound` for an undeclared store, `ValidationFailed` if scoped without an actor."""
-    pack_id, _, store_id = STORE_NAMES.asked(args, invocation.principal.id).partition("/")
+    pack_id, _, store_id = invocation.name.partition("/")
     if invocation.store is None:
         raise NotFound(
             f"The pack {pack_id} declares no store {store_id}.",

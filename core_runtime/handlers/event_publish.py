@@ -13,7 +13,6 @@ from core_runtime.errors import TooLarge, ValidationFailed
 from core_runtime.handlers.ports import EventBus
 
 MAX_PAYLOAD_BYTES = 1024 * 1024
-TOPIC_NAMES = NameList("topics", "topic", scoped=True)
 
 
 class PublishTopicsConfig(Form):
@@ -45,7 +44,7 @@ SPEC = PermissionSpec(
     config=PublishTopicsConfig,
     arguments=EventPublishArgs,
     answer=EventPublishAnswer,
-    names=TOPIC_NAMES,
+    names=NameList("topics", "topic", scoped=True),
     subject=Subject.TOPIC,
     immediate=True,
     own_only=True,
@@ -63,7 +62,7 @@ def make(bus: EventBus) -> Handler:
             raise ValidationFailed("The payload is not JSON.") from None
         if size > MAX_PAYLOAD_BYTES:
             raise TooLarge(f"The payload has {size} bytes; at most {MAX_PAYLOAD_BYTES} are allowed.")
-        topic = TOPIC_NAMES.asked(args, invocation.principal.id)
-        return {"subscribers": bus.publish(invocation.principal, topic, args.payload, invocation.context)}
+        receivers = bus.publish(invocation.principal, invocation.name, args.payload, invocation.context)
+        return {"subscribers": receivers}
 
     return event_publish

@@ -14,8 +14,6 @@ from core_runtime.capability.fields import Form, Name, NameList, ScopedName, Sco
 from core_runtime.capability.ports import Handler, Invocation
 from core_runtime.handlers.ports import EventBus
 
-TOPIC_NAMES = NameList("topics", "topic", scoped=True)
-
 
 class SubscribeTopicsConfig(Form):
     """Which topics."""
@@ -43,7 +41,7 @@ SPEC = PermissionSpec(
     config=SubscribeTopicsConfig,
     arguments=EventSubscribeArgs,
     answer=EventSubscribeAnswer,
-    names=TOPIC_NAMES,
+    names=NameList("topics", "topic", scoped=True),
     subject=Subject.TOPIC,
     immediate=True,
 )
@@ -54,8 +52,7 @@ def make(bus: EventBus) -> Handler:
 
     def event_subscribe(invocation: Invocation) -> object:
         args = invocation.arguments(EventSubscribeArgs)
-        topic = TOPIC_NAMES.asked(args, invocation.principal.id)
-        bus.subscribe(invocation.principal, topic, args.interface)
-        return {"topic": topic}
+        bus.subscribe(invocation.principal, invocation.name, args.interface)
+        return {"topic": invocation.name}
 
     return event_subscribe

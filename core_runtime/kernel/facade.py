@@ -19,7 +19,7 @@ from core_runtime.errors import InternalError, RumiError
 from core_runtime.flows.book import FlowBook
 from core_runtime.flows.engine import FlowEngine
 from core_runtime.kernel.boot import BootSequence
-from core_runtime.kernel.diagnostics import DiagnosticsBook
+from core_runtime.kernel.diagnostics import Diagnostic, DiagnosticsBook, Severity
 from core_runtime.kernel.events import KernelEvents
 from core_runtime.kernel.facts import ApprovalFacts
 from core_runtime.kernel.lifecycle import PackLifecycle
@@ -31,6 +31,7 @@ from core_runtime.sandbox.supervisor import Supervisor
 
 STARTUP_FLOW = "kernel.startup"
 DRAIN_SECONDS = 8.0
+RECHECK_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class Kernel:
         self._following = False
         self.planned = asyncio.Event()
         self.owner = OWNER
+        self._watching: asyncio.Task[None] | None = None
 
     @property
     def ready(self) -> bool:
@@ -91,9 +93,24 @@ class Kernel:
         await self.parts.approvals.scan(pack_ids)
         await self.parts.lifecycle.settle()
 
+    def watch_records(self) -> None:
+        """Read the signed records again now and then: one that was edited or put back must not count till a restart."""
+        self._watching = asyncio.create_task(self._recheck(), name="records")
+
+    async def _recheck(self) -> None:
+        while True:
+            await asyncio.sleep(RECHECK_SECONDS)
+            try:
+                await self.parts.approvals.recheck_records()
+            except RumiError as error:
+                entry = Diagnostic(Severity.PROBLEM, "RECORDS", "approval", error.message, error.hint)
+                self.parts.diagnostics.put(entry)
+
     async def close(self) -> None:
         """Drain the flows, stop the packs, write out what is owed."""
         self._following = False
+        if self._watching is not None:
+            self._watching.cancel()
         parts = self.parts
         await parts.engine.close(DRAIN_SECONDS)
         await parts.lifecycle.close()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
 from core_runtime.authority import CallContext
 from core_runtime.errors import DeadlineExceeded, RumiError, Unavailable
@@ -166,7 +166,7 @@ class Session:
         engine, config = self._around.engine, self._config
         image_id = await engine.image(config.image)
         self._listener = await self._around.listeners.listen(
-            peer_uid=self._host.uid.outside, channel_factory=lambda: cast("asyncio.Protocol", self.channel)
+            peer_uid=self._host.uid.outside, channel_factory=self._protocol
         )
         extra_ca = config.extra_ca if self.launch.descriptor.wants_network else None
         if extra_ca is not None:
@@ -183,6 +183,11 @@ class Session:
         )
         self.container_id = await engine.create(build_spec(self.launch, place, config.caps))
         await engine.start(self.container_id)
+
+    def _protocol(self) -> asyncio.Protocol:
+        if not isinstance(self.channel, asyncio.Protocol):
+            raise TypeError("a channel must be an asyncio protocol as well")
+        return self.channel
 
     async def _wait_for_hello(self) -> None:
         loop = asyncio.get_running_loop()

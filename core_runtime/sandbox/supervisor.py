@@ -8,10 +8,11 @@ which engine there is was decided when the kernel was put together. It must neve
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
+
+import structlog
 
 from core_runtime.authority import CallContext
 from core_runtime.clock import Clock
@@ -26,7 +27,7 @@ from core_runtime.sandbox.status import EndReason, PackLogs, PackState, PackStat
 from core_runtime.sandbox.uids import UidPair
 from core_runtime.wire.streams import Stream
 
-_log = logging.getLogger(__name__)
+_logger = structlog.get_logger("rumi.sandbox")
 
 
 class Uids(Protocol):
@@ -215,6 +216,7 @@ class Supervisor:
     async def _run_start(self, entry: PackEntry) -> None:
         try:
             async with entry.changing:
+                self._move(entry, PackState.STARTING, "")  # again: a stop may have held the lock until now
                 await self._health.remove_leftovers_once()
                 self._health.ensure_running()
                 info = self._info = self._info or await self._around.engine.info()
@@ -243,7 +245,7 @@ class Supervisor:
         entry.watching = asyncio.create_task(self._watch(entry, session), name=f"watch {entry.pack_id}")
         entry.watching.add_done_callback(_retrieve)
         entry.announced = True
-        self._events.pack_ready(entry.pack_id, session.components)
+        _tell(lambda: self._events.pack_ready(entry.pack_id, session.components))
         while entry.pending:
             event = entry.pending.popleft()
             self.event(entry.pack_id, event.interface, event.topic, event.payload, event.context)
@@ -259,7 +261,7 @@ class Supervisor:
         else:
             self._move(entry, PackState.FAILED, reason or type(error).__name__)
         if not isinstance(error, RumiError):
-            _log.error("a start failed in the kernel", exc_info=error)
+            _logger.error("start_failed_in_kernel", pack_id=entry.pack_id, exc_info=error)
         self._finding(entry, f"PACK_{reason or 'START_FAILED'}", error)
 
     # How it ends.
@@ -315,7 +317,7 @@ class Supervisor:
         """Exactly one `pack_down` for each `pack_ready`."""
         if entry.announced:
             entry.announced = False
-            self._events.pack_down(entry.pack_id, reason)
+            _tell(lambda: self._events.pack_down(entry.pack_id, reason))
 
     def _move(self, entry: PackEntry, state: PackState, reason: str) -> None:
         if (entry.state, entry.reason) != (state, reason):
@@ -323,12 +325,12 @@ class Supervisor:
 
     def _finding(self, entry: PackEntry, code: str, error: BaseException) -> None:
         known = error if isinstance(error, RumiError) else None
-        self._events.finding(
-            severity="problem",
-            code=code,
-            subject=entry.pack_id,
-            message=known.message if known else "The start failed inside the kernel.",
-            hint=known.hint if known else "The kernel's log holds the cause.",
+        message = known.message if known else "The start failed inside the kernel."
+        hint = known.hint if known else "The kernel's log holds the cause."
+        _tell(
+            lambda: self._events.finding(
+                severity="problem", code=code, subject=entry.pack_id, message=message, hint=hint
+            )
         )
 
     @staticmethod
@@ -341,6 +343,14 @@ class Supervisor:
         if task is not None and not task.done():
             task.cancel()
             await asyncio.wait({task})
+
+
+def _tell(say: Callable[[], None]) -> None:
+    """An owner that fails must not take a pack's life cycle with it."""
+    try:
+        say()
+    except Exception:
+        _logger.exception("sandbox_event_failed")
 
 
 def _being_cancelled() -> bool:

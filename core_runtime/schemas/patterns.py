@@ -268,6 +268,8 @@ class _Compiler:
             else:
                 ranges.append((low, low))
         self._take()
+        if not ranges:
+            raise PatternRefused("an empty `[]`: engines disagree about it")
         return _Set(tuple(ranges), negated)
 
     def _member(self, ranges: list[tuple[str, str]]) -> str | None:

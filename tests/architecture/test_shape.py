@@ -55,10 +55,13 @@ def test_a_function_stays_small(path):
         assert count - bound <= MAX_PARAMETERS, f"{node.name} takes too much"
 
 
-@pytest.mark.parametrize("path", [path for path in modules() if "interfaces" in name(path) or True], ids=name)
+@pytest.mark.parametrize("path", modules(), ids=name)
 def test_no_global_state_and_one_reader_of_the_environment(path):
     tree = ast.parse(path.read_text("utf-8"))
-    free = name(path).startswith(("bootstrap", "docker/core/runtime", "benchmarks")) or name(path) == "core_runtime/settings.py"
+    free = (
+        name(path).startswith(("bootstrap", "docker/core/runtime", "benchmarks"))
+        or name(path) == "core_runtime/settings.py"
+    )
     for node in ast.walk(tree):
         assert not isinstance(node, ast.Global), "no module-level variable is rebound"
         if not free and isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os":
@@ -70,7 +73,9 @@ def test_the_kernel_knows_no_product_word():
     found = []
     for folder in ("core_runtime", "backend_core", "flow/core", "docker/core"):
         for path in (ROOT / folder).rglob("*"):
-            if not path.is_file() or "__pycache__" in path.parts:
+            if not path.is_file() or path.suffix not in {".py", ".yaml", ".json", ".Dockerfile", ""}:
+                continue
+            if any(part.startswith(".") or part == "__pycache__" for part in path.relative_to(ROOT).parts):
                 continue
             for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
                 for match in words.finditer(line):
@@ -92,7 +97,9 @@ def test_only_the_safe_loader_of_yaml_exists():
     """YJ-01: no loader that builds Python objects is anywhere in the code."""
     for path in modules():
         text = path.read_text("utf-8")
-        assert not re.search(r"yaml\.(unsafe_load|full_load|UnsafeLoader|FullLoader|Loader\b|load_all)", text), name(path)
+        assert not re.search(r"yaml\.(unsafe_load|full_load|UnsafeLoader|FullLoader|Loader\b|load_all)", text), name(
+            path
+        )
 
 
 def test_ct_25_nothing_is_ever_executed_in_a_running_pack():
@@ -100,14 +107,27 @@ def test_ct_25_nothing_is_ever_executed_in_a_running_pack():
         if name(path).startswith("benchmarks"):
             continue
         names = {node.attr for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Attribute)}
-        assert not names & {"exec_run", "exec_create", "exec_start", "put_archive", "commit_container", "attach_socket"}, name(path)
+        assert not names & {
+            "exec_run",
+            "exec_create",
+            "exec_start",
+            "put_archive",
+            "commit_container",
+            "attach_socket",
+        }, name(path)
 
 
 def test_se_14_secrets_are_never_compared_by_equality():
     for place in ("core_runtime/signing.py", "core_runtime/adapters/token_store.py"):
         for node in ast.walk(ast.parse((ROOT / place).read_text("utf-8"))):
             if isinstance(node, ast.Compare) and any(isinstance(op, ast.Eq | ast.NotEq) for op in node.ops):
+                if any(isinstance(part, ast.Call) and getattr(part.func, "id", "") == "len" for part in ast.walk(node)):
+                    continue  # a length is no secret
                 words = {part.id.lower() for part in ast.walk(node) if isinstance(part, ast.Name)}
                 words |= {part.attr.lower() for part in ast.walk(node) if isinstance(part, ast.Attribute)}
-                secret = [word for word in words if any(key in word for key in ("hmac", "token", "secret", "mac", "signature"))]
+                secret = [
+                    word
+                    for word in words
+                    if any(key in word for key in ("hmac", "token", "secret", "mac", "signature"))
+                ]
                 assert not secret, f"{place}:{node.lineno} compares {secret}"

@@ -71,7 +71,7 @@ def continue_chain(folder: Path, sign: Callable[[bytes], str]) -> ChainEnd:
 
 
 def open_day(folder: Path, day: str) -> tuple[int, int]:
-    """The descriptor of a day's file, for appending, and the file's size. Raises `OSError`, `Unavailable` for a link."""
+    """The descriptor of a day's file, for appending, and its size. Raises `OSError`, `Unavailable` for a link."""
     if (folder / f"{day}.jsonl").is_symlink():
         raise _broken(f"{day}.jsonl is a link")
     descriptor = os.open(folder / f"{day}.jsonl", _FLAGS, 0o600)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hmac
 import os
 import re
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -72,19 +73,20 @@ def tail(folder: Path, count: int = 50) -> list[Line]:
 
 def query(folder: Path, wanted: Filter, *, limit: int = 100) -> list[Line]:
     """The newest matching lines (at most `limit`, at most 1,000), newest first. Unreadable lines are left out."""
-    found: list[Line] = []
+    # A follower wants what comes next after what it has seen: of the lines behind it, the oldest are kept.
+    found: deque[Line] = deque(maxlen=min(limit, MAX_QUERY) if wanted.after else None)
     for path in reversed(day_files(folder)):
         if wanted.since and path.stem < wanted.since[:10]:
             break
         for raw in _reversed_lines(path):
             line = parse(raw)
             if line is not None and wanted.after and _seq(line) <= wanted.after:
-                return found
+                return list(found)
             if line is not None and wanted.matches(line):
                 found.append(line)
-                if len(found) >= min(limit, MAX_QUERY):
-                    return found
-    return found
+                if not wanted.after and len(found) >= min(limit, MAX_QUERY):
+                    return list(found)
+    return list(found)
 
 
 def last_lines(folder: Path, count: int) -> list[Line | None]:
@@ -180,6 +182,9 @@ def _forward_lines(path: Path) -> Iterator[bytes]:
     """Lines without their newline; one that is too long comes cut, which `parse` refuses."""
     with path.open("rb") as file:
         while raw := file.readline(MAX_BYTES + 2):
+            if not raw.endswith(b"\n") and len(raw) < MAX_BYTES:  # perhaps just being written: look once more
+                file.seek(-len(raw), os.SEEK_CUR)
+                raw = file.readline(MAX_BYTES + 2)
             yield raw.removesuffix(b"\n")
 
 

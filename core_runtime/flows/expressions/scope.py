@@ -1,6 +1,6 @@
 """What an expression can see: names to plain JSON values, in scopes that inherit, and the fuel of one evaluation.
 
-A scope holds only data. Step values live under `steps.<id>`, a key that no name can spell, so that one lookup serves
+A scope holds only data. Step values live under `steps.<id>`, a key that no name can be, so that one lookup serves
 both. Rounds and branches get a child scope: they read outwards and write only into themselves.
 """
 

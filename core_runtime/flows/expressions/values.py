@@ -17,6 +17,7 @@ from core_runtime.flows.expressions.scope import Meter
 from core_runtime.flows.limits import EXPRESSION_RESULT, MAX_DEPTH, MAX_INTEGER, MIN_INTEGER
 
 _SCALARS: Final = frozenset({int, float, bool, type(None)})
+_COMPARED_DIRECTLY: Final = frozenset({int, float, str})
 _MAX_NESTING: Final = 4 * MAX_DEPTH
 
 
@@ -128,7 +129,10 @@ def equal(left: object, right: object, meter: Meter) -> bool:
     stack = [(left, right)]
     while stack:
         one, other = stack.pop()
-        if isinstance(one, bool) or isinstance(other, bool) or one is None or other is None:
+        if type(one) in _COMPARED_DIRECTLY and type(other) in _COMPARED_DIRECTLY:
+            if one != other:
+                return False
+        elif isinstance(one, bool) or isinstance(other, bool) or one is None or other is None:
             if one is not other:
                 return False
         elif isinstance(one, Mapping) and isinstance(other, Mapping):

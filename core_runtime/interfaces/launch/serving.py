@@ -166,6 +166,7 @@ class Serving(Generic[ProfileT]):
                 watch = FolderWatch(settings.values.ecosystem_dir, assembled.candidates, kernel.folders_changed)
                 await watch.start()
                 stack.push_async_callback(watch.stop)
+                kernel.watch_records()
                 await stop.wait()
             say("Stopping.")
         return 0

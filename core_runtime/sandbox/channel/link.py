@@ -23,6 +23,7 @@ from core_runtime.wire.parse import BadValue
 
 TURN_FRAMES = 128
 LONG_TURN = 0.02
+GATHER_BYTES = 64 * 1024
 LONGEST_REST = 0.25
 
 
@@ -57,8 +58,8 @@ def gone() -> Unavailable:
 class Link:
     """One transport. All methods run on the loop."""
 
-    __slots__ = ("_clock", "_decoder", "_frame_since", "_handler", "_held_since", "_holds", "_limits", "_loop", "_out",
-                 "_out_size", "_paused", "_rested", "_room", "_transport", "closed", "flushing")  # fmt: skip
+    __slots__ = ("_clock", "_decoder", "_frame_since", "_gathering", "_handler", "_held_since", "_holds", "_limits",
+                 "_loop", "_out", "_out_size", "_paused", "_room", "_transport", "closed")  # fmt: skip
 
     def __init__(self, handler: FrameHandler, limits: ChannelLimits, clock: Clock) -> None:
         self._handler = handler
@@ -72,6 +73,9 @@ class Link:
         self._frame_since = inf
         self._paused = False
         self._room: asyncio.Future[None] | None = None
+        self._out: list[bytes] = []
+        self._out_size = 0
+        self._gathering = False
         self.closed = False
 
     def connect(self, transport: asyncio.Transport) -> None:
@@ -176,12 +180,31 @@ class Link:
     # --- writing
 
     def send(self, message: FromKernel) -> None:
-        """See `Outlet`."""
+        """See `Outlet`. The first frame of a turn leaves at once, the rest of the turn together: a write is a system call."""
         frame = encode(message)
-        if not self.closed and self._transport is not None:
+        if self.closed or self._transport is None:
+            return
+        if self._gathering:
+            self._out.append(frame)
+            self._out_size += len(frame)
+            if self._out_size > GATHER_BYTES:
+                self._write_out()
+        else:
+            self._gathering = True
+            self._running().call_soon(self._flush)
             self._transport.write(frame)
-            if self._paused and self._transport.get_write_buffer_size() > self._limits.outbound_hard:
-                self.hold(Hold.OUTBOUND)
+        if self._paused and self._transport.get_write_buffer_size() > self._limits.outbound_hard:
+            self.hold(Hold.OUTBOUND)
+
+    def _flush(self) -> None:
+        self._gathering = False
+        self._write_out()
+
+    def _write_out(self) -> None:
+        if self._out and self._transport is not None and not self.closed:
+            self._transport.write(b"".join(self._out))
+        self._out.clear()
+        self._out_size = 0
 
     @property
     def full(self) -> bool:
@@ -204,17 +227,14 @@ class Link:
             self._make_room()
             self.release(Hold.OUTBOUND)
 
-    def close(self, *, flush: bool = False) -> None:
-        """No more in or out. `flush` lets what was written go out first."""
+    def close(self) -> None:
+        """No more in or out."""
         if self.closed:
             return
         self.closed = True
         self._make_room()
         if self._transport is not None:
-            if flush:
-                self._transport.close()
-            else:
-                self._transport.abort()
+            self._transport.abort()
 
     def _make_room(self) -> None:
         if self._room is not None:

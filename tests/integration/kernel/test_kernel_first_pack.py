@@ -11,12 +11,12 @@ import pytest
 pytestmark = pytest.mark.docker
 
 # Word for word the file of the pack format: the first thing that an author tries.
-SMALLEST = '''\
+SMALLEST = """\
 def run(context):                      # setup(context) is accepted as well
     def hello(args, ctx):
         return {"message": f"Hello, {args.get('name', 'World')}!"}
     context["interface_registry"].register("service.hello", hello)
-'''
+"""
 GREETING_FLOW = """\
 flow_id: greet_me
 inputs: {type: object, properties: {name: {type: string}}, required: [name]}
@@ -144,9 +144,8 @@ def test_ap_01_one_changed_byte_stops_it_within_2_s_and_the_old_byte_brings_it_b
 def test_yj_a_flow_of_the_owner_is_pending_until_its_bytes_are_approved_and_again_when_they_change(fresh, setup_file):
     file = fresh.profile / "flows" / "greet_me.flow.yaml"
     file.write_text(GREETING_FLOW)
-    assert {"flow_id": "greet_me", "state": "pending", "owner": "host"}.items() <= next(
-        item.items() for item in fresh.rumi("flow", "list").value if item["flow_id"] == "greet_me"
-    )
+    listed = {item["flow_id"]: (item["owner"], item["state"]) for item in fresh.get("/api/flows")["items"]}
+    assert listed["greet_me"] == ("host", "pending")
     run = fresh.rumi("flow", "run", "greet_me", "--input", "name=Ada")
     assert (run.code, run.error["code"]) == (5, "APPROVAL_DENIED")
     assert run.error["hint"] == "rumi flow approve greet_me.flow.yaml"
@@ -154,12 +153,11 @@ def test_yj_a_flow_of_the_owner_is_pending_until_its_bytes_are_approved_and_agai
     assert fresh.rumi("flow", "run", "greet_me", "--input", "name=Ada").value == {"said": "Hello, Ada!"}
 
     file.write_text(GREETING_FLOW + "# changed\n")
-    fresh.get("/api/flows")  # files are read again when they are listed
-    again = fresh.rumi("flow", "run", "greet_me", "--input", "name=Ada")
-    assert (again.code, again.error["code"]) == (5, "APPROVAL_DENIED")
+    order = {"inputs": {"name": "Ada"}}
+    again = fresh.request("POST", "/api/flows/greet_me/run", order)
+    assert again["error"]["code"] == "APPROVAL_DENIED"
     file.write_text(GREETING_FLOW)
-    fresh.get("/api/flows")
-    assert fresh.rumi("flow", "run", "greet_me", "--input", "name=Ada").code == 0
+    assert fresh.post("/api/flows/greet_me/run", order)["outputs"] == {"said": "Hello, Ada!"}
     file.unlink()
 
 
@@ -177,7 +175,7 @@ def test_ap_18_three_refusals_block_an_author_whatever_changes_until_the_owner_u
     file = write_pack(fresh.packs, "pest", interface="pest.here")
     until_true(lambda: fresh.state("pest") == "pending", 2, "the new pack being listed")
     for number, state in enumerate(["rejected", "rejected", "blocked"]):
-        assert fresh.rumi("pack", "reject", "pest", "--reason", "no").value["state"] == state
+        assert fresh.post("/api/packs/pest/reject", {"reason": "no"})["state"] == state
         file.write_text(SMALLEST.replace("service.hello", "pest.here") + f"# {number}\n")
         expected = "blocked" if state == "blocked" else "pending"
         until_true(lambda wanted=expected: fresh.state("pest") == wanted, 2, "the changed bytes being noticed")
@@ -191,8 +189,7 @@ def test_ap_18_three_refusals_block_an_author_whatever_changes_until_the_owner_u
     until_true(lambda: fresh.state("pest_again") == "blocked", 2, "the same author under another id being blocked")
 
     assert fresh.rumi(*shlex.split(answer.error["hint"])[1:]).value["state"] == "pending"
-    assert fresh.containers() == fresh.engine.containers(f"org.rumi.instance={fresh.instance}")
-    assert len(fresh.containers()) == 1
+    assert len(fresh.containers()) == 1, "only the approved pack runs"
 
 
 def test_ap_15_an_update_under_another_identity_is_refused_and_the_old_bytes_bring_the_pack_back(
@@ -205,34 +202,23 @@ def test_ap_15_an_update_under_another_identity_is_refused_and_the_old_bytes_bri
     answer = fresh.rumi("pack", "approve", "my_pack", "--yes")
     assert (answer.code, answer.error["code"]) == (3, "POLICY_DENIED")
     assert "github:evil/my_pack" in answer.error["message"]
-    fresh.rumi("pack", "disable", "my_pack")
+    fresh.post("/api/packs/my_pack/disable")
     manifest.write_text(approved)
     until_true(lambda: fresh.state("my_pack") == "disabled", 2, "the old bytes being noticed")
 
 
-@pytest.mark.parametrize(
-    ("command", "code", "name"),
-    [
+def test_a_failed_command_gives_one_json_document_and_the_documented_exit_code(fresh, setup_file, threads):
+    rows = [
         (["pack", "show", "nobody"], 4, "NOT_FOUND"),
-        (["pack", "plan", "nobody"], 4, "NOT_FOUND"),
-        (["pack", "approve", "nobody", "--yes"], 4, "NOT_FOUND"),
         (["flow", "run", "nothing"], 4, "NOT_FOUND"),
         (["call", "no.such"], 4, "NOT_FOUND"),
-        (["store", "get", "my_pack/none", "key"], 4, "NOT_FOUND"),
-        (["grant", "take", "nobody", "store.get"], 4, "NOT_FOUND"),
-        (["grant", "give", "my_pack", "no.such.permission"], 3, "POLICY_DENIED"),
         (["grant", "give", "kernel", "store.get"], 2, "VALIDATION_ERROR"),
-        (["call", "service.hello", "--arg", "no pair"], 2, "VALIDATION_ERROR"),
         (["pack", "frobnicate"], 2, "VALIDATION_ERROR"),
-        (["pack", "show"], 2, "VALIDATION_ERROR"),
-    ],
-    ids=lambda value: "-".join(value) if isinstance(value, list) else None,
-)
-def test_a_failed_command_gives_one_json_document_and_the_documented_exit_code(fresh, command, code, name):
-    answer = fresh.rumi(*command)
-    assert (answer.code, answer.error["code"]) == (code, name)
-    assert {"code", "message", "hint", "request_id"} == answer.error.keys()
-    assert answer.error["message"]
+    ]
+    answers = list(threads.map(lambda row: fresh.rumi(*row[0]), rows))
+    assert [(answer.code, answer.error["code"]) for answer in answers] == [row[1:] for row in rows]
+    assert all({"code", "message", "hint", "request_id"} == answer.error.keys() for answer in answers)
+    assert all(answer.error["message"] for answer in answers)
 
 
 def test_tokens_are_shown_once_and_end_when_they_are_revoked(fresh):

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from core_runtime.adapters.docker_engine import DockerEngine, check_address
-from core_runtime.adapters.docker_engine_payload import create_payload, differences
+from core_runtime.adapters.docker_engine.payload import create_payload, differences
 from core_runtime.errors import Unavailable, ValidationFailed
 from core_runtime.packs import DeclaredPermission, PackDescriptor, SandboxRequest, Text
 from core_runtime.sandbox.limits import Caps

@@ -55,10 +55,12 @@ def made(args):
     return (n for n in range(3))
 
 def slow(args, ctx):
-    yield 0
-    while not ctx.cancelled:
-        time.sleep(0.005)
-    closed.append("slow")
+    try:
+        yield 0
+        while not ctx.cancelled:
+            time.sleep(0.005)
+    finally:
+        closed.append("slow")
 
 def total(args, ctx):
     return [[part if isinstance(part, (int, str)) else len(part) for part in ctx.stream], ctx.run_id]

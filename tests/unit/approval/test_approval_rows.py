@@ -12,7 +12,7 @@ import pytest
 from core_runtime.approval.approving import Order
 from core_runtime.approval.model import GrantWish, PackState
 from core_runtime.approval.plan import PlanEnvironment
-from core_runtime.errors import ApprovalDenied, Conflict, PolicyDenied, RumiError, ValidationFailed
+from core_runtime.errors import ApprovalDenied, Conflict, PolicyDenied, RumiError, StorageFull, ValidationFailed
 from core_runtime.signing import KEY_FILE
 
 GET = {"type": "store.get", "names": ["a"]}
@@ -267,6 +267,44 @@ async def test_gr_06_without_the_key_everything_is_void_until_the_owner_approves
     assert "signing_key.renew" in world.audit.actions()
     await world.restart()
     assert world.service.state("notes").runnable
+
+
+async def test_gr_06_a_key_that_is_put_back_brings_everything_back_and_the_sealed_copies_are_still_there(world):
+    root = await approved(world, permissions=[GET])
+    key = (world.profile / KEY_FILE).read_bytes()
+    (world.profile / KEY_FILE).unlink()
+    setup = root / "backend/components/main/setup.py"
+    old = setup.read_bytes()
+    setup.write_text("changed meanwhile")
+    await world.restart()
+    (world.profile / KEY_FILE).write_bytes(key)
+    (world.profile / KEY_FILE).chmod(0o600)
+    await world.restart()
+    assert world.service.state("notes").state is PackState.MODIFIED
+    assert world.service.ceiling("notes") is not None
+    setup.write_bytes(old)
+    await world.service.scan()
+    assert world.service.state("notes").runnable
+    assert set(world.service.grants_of("notes")) == {"store.get"}
+
+
+async def test_ft_04_an_approval_that_cannot_be_written_changes_nothing_and_says_so_in_the_audit(
+    world, scripted, no_space
+):
+    world.pack()
+    operations = scripted(only=frozenset({"rename"}))
+    world.operations = operations
+    await world.restart()
+    operations.error = no_space
+    operations.at = operations.count + 2  # the first rename puts the sealed copy in place, the second is the record's
+    with pytest.raises(StorageFull):
+        await world.service.approve(Order("notes"))
+    assert world.service.state("notes").state is PackState.PENDING
+    last = [entry for entry in world.audit.entries if entry.action == "pack.approve"][-1]
+    assert last.outcome.value == "error"
+    await world.restart()
+    assert world.service.state("notes").state is PackState.PENDING
+    assert (await world.service.approve(Order("notes"))).status.runnable
 
 
 async def test_ap_18_the_third_rejection_blocks_the_identity_whatever_else_changes(world):

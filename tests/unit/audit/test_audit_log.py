@@ -124,7 +124,7 @@ JSON = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=200, deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=100, deadline=None)
 @given(st.text(max_size=30), st.dictionaries(st.text(max_size=8), JSON, max_size=4))
 def test_se_10_whatever_is_said_becomes_one_line_that_checks(text: str, details: dict[str, object]) -> None:
     raw, digest = forge(entry(text, principal=text, rule=text, details=details), 5, "2026-01-02T00:00:00.000Z", GENESIS)
@@ -262,15 +262,15 @@ def change(path: Path, edit: Callable[[list[bytes]], list[bytes]]) -> None:
 
 
 EDITS = [
-    pytest.param(lambda all: [line.replace(b'"a2"', b'"aX"') for line in all], 3, id="a-changed-word"),
-    pytest.param(lambda all: all[:2] + all[3:], 3, id="a-line-taken-out"),
-    pytest.param(lambda all: [*all[:2], all[3], all[2], *all[4:]], 3, id="two-lines-swapped"),
-    pytest.param(lambda all: [*all[:3], all[2], *all[3:]], 4, id="a-line-twice"),
-    pytest.param(lambda all: [*all[:2], b"{", *all[3:]], 3, id="a-broken-line"),
-    pytest.param(lambda all: [*all[:2], b'{"seq":3}', *all[3:]], 3, id="a-short-line"),
-    pytest.param(lambda all: [*all[:2], b"x" * 100_000, *all[3:]], 3, id="a-huge-line"),
-    pytest.param(lambda all: all[1:], 1, id="the-first-line-taken-out"),
-    pytest.param(lambda all: [line.replace(b'"seq":3', b'"seq":3.0') for line in all], 3, id="another-spelling"),
+    pytest.param(lambda lines: [line.replace(b'"a2"', b'"aX"') for line in lines], 3, id="a-changed-word"),
+    pytest.param(lambda lines: lines[:2] + lines[3:], 3, id="a-line-taken-out"),
+    pytest.param(lambda lines: [*lines[:2], lines[3], lines[2], *lines[4:]], 3, id="two-lines-swapped"),
+    pytest.param(lambda lines: [*lines[:3], lines[2], *lines[3:]], 4, id="a-line-twice"),
+    pytest.param(lambda lines: [*lines[:2], b"{", *lines[3:]], 3, id="a-broken-line"),
+    pytest.param(lambda lines: [*lines[:2], b'{"seq":3}', *lines[3:]], 3, id="a-short-line"),
+    pytest.param(lambda lines: [*lines[:2], b"x" * 100_000, *lines[3:]], 3, id="a-huge-line"),
+    pytest.param(lambda lines: lines[1:], 1, id="the-first-line-taken-out"),
+    pytest.param(lambda lines: [line.replace(b'"seq":3', b'"seq":3.0') for line in lines], 3, id="another-spelling"),
 ]
 
 
@@ -287,7 +287,7 @@ def test_verify_names_the_first_bad_line(make, folder: Path, edit, where: int) -
 
 
 def test_lines_cut_off_at_the_end_are_noticed_by_the_signed_head(make, folder: Path) -> None:
-    change(written(make, folder), lambda all: all[:4])
+    change(written(make, folder), lambda lines: lines[:4])
     report = verify(folder)
     assert isinstance(report["first_bad"], dict)
     assert "line 6 was signed" in str(report["first_bad"]["reason"])
@@ -337,11 +337,11 @@ def test_a_torn_last_line_is_put_aside_and_said(make, folder: Path, tail_bytes: 
 @pytest.mark.parametrize(
     "edit",
     [
-        lambda all: [*all[:-1], all[-1].replace(b'"a5"', b'"aX"')],
-        lambda all: [*all[:-1], b"nonsense"],
-        lambda all: [*all[:3], all[3].replace(b'"a3"', b'"aX"'), *all[4:]],
-        lambda all: [b"nonsense"],
-        lambda all: [],
+        lambda lines: [*lines[:-1], lines[-1].replace(b'"a5"', b'"aX"')],
+        lambda lines: [*lines[:-1], b"nonsense"],
+        lambda lines: [*lines[:3], lines[3].replace(b'"a3"', b'"aX"'), *lines[4:]],
+        lambda lines: [b"nonsense"],
+        lambda lines: [],
     ],
 )
 def test_a_log_whose_end_does_not_check_is_not_continued(make, folder: Path, edit) -> None:
@@ -405,7 +405,7 @@ def test_queries_and_tail_find_the_newest_first(make, folder: Path, clock: Clock
 
 def test_unreadable_lines_do_not_stop_a_query(make, folder: Path) -> None:
     path = written(make, folder)
-    change(path, lambda all: [*all[:2], b"x" * 200_000, b"[]", *all[2:]])
+    change(path, lambda lines: [*lines[:2], b"x" * 200_000, b"[]", *lines[2:]])
     assert len(query(folder, Filter())) == 6
 
 

@@ -103,6 +103,8 @@ def make_request(case: Case, catalogue: Catalogue, permission: str, pack: str) -
             request.args = spec.parse(case.get("args", usual))  # type: ignore[arg-type]
         except ValidationFailed:
             request.args = None
+        else:
+            request.name = spec.asked(request.args, pack)
     target = case.get("interface")
     if target is not None:
         rules = tuple(RiskRule(when, Risk(risk)) for when, risk in target.get("rules", []))  # type: ignore[attr-defined]

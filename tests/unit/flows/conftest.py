@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -121,7 +121,7 @@ def bench() -> Bench:
 
 
 @pytest.fixture
-async def until() -> AsyncIterator[Callable[[Callable[[], bool]], Awaitable[None]]]:
+def until() -> Callable[[Callable[[], bool]], Awaitable[None]]:
     async def wait(condition: Callable[[], bool]) -> None:
         for _ in range(2000):
             if condition():
@@ -129,4 +129,4 @@ async def until() -> AsyncIterator[Callable[[Callable[[], bool]], Awaitable[None
             await asyncio.sleep(0)
         raise AssertionError("it never became true")
 
-    yield wait
+    return wait

@@ -56,7 +56,9 @@ def test_each_expression_of_the_table_gives_its_value_or_its_error(case: dict[st
 
 
 @pytest.mark.parametrize("wrap", ["({})", "[{}]", "lower({})", "not {}", "- {}", "1 if x else {}"])
-@pytest.mark.parametrize(("depth", "allowed"), [pytest.param(20, True, id="YJ-08-20"), pytest.param(21, False, id="YJ-08-21")])
+@pytest.mark.parametrize(
+    ("depth", "allowed"), [pytest.param(20, True, id="YJ-08-20"), pytest.param(21, False, id="YJ-08-21")]
+)
 def test_nesting_ends_at_twenty_levels(wrap: str, depth: int, allowed: bool) -> None:
     text = "1"
     for _ in range(depth - 1):
@@ -69,12 +71,12 @@ def test_nesting_ends_at_twenty_levels(wrap: str, depth: int, allowed: bool) -> 
 
 
 def test_yj_09_a_condition_of_a_megabyte_is_refused_quickly() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(ExpressionSyntaxError, match="too many operations"):
         compile_text("${" + "1+" * 500_000 + "1}")
     with pytest.raises(ExpressionSyntaxError, match="nested too deep"):
         compile_text("${" + "(" * 500_000 + "}")
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0
 
 
 def test_a_long_chain_of_operators_does_not_nest() -> None:
@@ -102,9 +104,9 @@ def test_bx_13_fuel_ends_an_expression_that_touches_too_much() -> None:
         with pytest.raises(TooLarge, match="operations"):
             compile_text(text).fill(_scope(names))
     names = {"l": list(range(30_000)), "m": list(range(30_000))}
-    started = time.perf_counter()
+    started = time.process_time()
     assert compile_text("${l == m}").fill(_scope(names)) is True
-    assert time.perf_counter() - started < 0.2
+    assert time.process_time() - started < 0.5
 
 
 def test_the_fuel_is_new_for_every_evaluation() -> None:
@@ -114,11 +116,16 @@ def test_the_fuel_is_new_for_every_evaluation() -> None:
 
 
 def test_yj_08_a_value_cannot_be_doubled_without_end() -> None:
-    value: object = "x" * 1000
     template = weighed(mapping_of({"a": compile_text("${v}"), "b": compile_text("${v}")}))
-    with pytest.raises(TooLarge):
-        for _ in range(64):
+
+    def double(times: int) -> None:
+        value: object = "x" * 1000
+        for _ in range(times):
             value = template.fill(_scope({"v": value}))
+
+    double(10)
+    with pytest.raises(TooLarge):
+        double(64)
 
 
 def test_yj_08_a_value_that_contains_itself_is_a_typed_error() -> None:

@@ -25,7 +25,7 @@ class FakeStore:
     written: list[tuple[StorePlace, StoreWrite]] = field(default_factory=list)
     entries: dict[tuple[str, str], StoredValue] = field(default_factory=dict)
     queries: list[PageQuery] = field(default_factory=list)
-    next_page: StorePage = StorePage((), more=False)
+    next_page: StorePage = field(default_factory=lambda: StorePage((), more=False))
 
     def get(self, place: StorePlace, key: str) -> StoredValue | None:
         return self.entries.get((place.scope, key))
@@ -83,7 +83,8 @@ class World:
         context = CallContext("req_1", 100.0, actor=actor, chain=("interface:x",))  # type: ignore[arg-type]
         invocation = Invocation(
             NOTES,
-            spec.parse(args),
+            form := spec.parse(args),
+            spec.asked(form, "notes"),
             more.get("config", spec.unlimited()),  # type: ignore[arg-type]
             "req_1",
             100.0,
@@ -326,6 +327,6 @@ async def test_an_event_that_is_no_json_is_refused(world: World) -> None:
 async def test_a_handler_never_takes_another_permissions_arguments(world: World) -> None:
     spec = world.catalogue.find("flow.run")
     assert spec is not None
-    invocation = Invocation(NOTES, spec.parse({"flow": "f"}), {}, "req_1", 1.0, lambda permission, args: True)
+    invocation = Invocation(NOTES, spec.parse({"flow": "f"}), "f", {}, "req_1", 1.0, lambda permission, args: True)
     with pytest.raises(InternalError):
         world.handlers["store.get"](invocation)

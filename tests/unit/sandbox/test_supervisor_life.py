@@ -171,3 +171,27 @@ async def test_logs_are_kept_and_cannot_move_a_terminal(world):
     assert logs.lines[0].text == "hi\ufffd]0;owned\ufffd"
     assert "\x1b" not in logs.output
     assert await world.supervisor.memory("demo") == 12_000_000
+
+
+async def test_a_start_during_a_stop_waits_for_it_and_then_runs(world):
+    await world.supervisor.start(world.launch())
+    world.engine.channels[0].stops_politely = False
+    stopping = asyncio.create_task(world.supervisor.stop("demo", "restart"))
+    await asyncio.sleep(0.01)
+    assert (await world.supervisor.start(world.launch())).state == "ready"
+    await stopping
+    assert world.state() == "ready"
+    assert world.engine.most_at_once == 1
+    assert len(world.engine.containers) == 1
+    assert world.events.down == [("demo", "restart")]
+
+
+async def test_an_owner_that_fails_does_not_stop_the_life_cycle(world):
+    def fail(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("a defect of the owner")
+
+    world.events.pack_ready = fail
+    world.events.pack_down = fail
+    assert (await world.supervisor.start(world.launch())).state == "ready"
+    await world.supervisor.stop("demo", "disabled")
+    assert world.engine.containers == {}

@@ -132,7 +132,7 @@ class Wire:
         self.channel.connection_made(self.transport)
         if hello:
             self.say(HELLO)
-            self.transport.frames()
+            self.heard()
 
     def say(self, *frames: Frame, payload: bytes = b"") -> None:
         """The agent sends these, in one piece."""
@@ -143,7 +143,8 @@ class Wire:
         self.channel.data_received(data)
 
     def heard(self) -> list[Frame]:
-        """What the kernel sent since the last time."""
+        """What the kernel sent since the last time, with what it would have sent at the end of this turn."""
+        self.channel._link._write_out()
         return self.transport.frames()
 
     def one(self) -> Frame:

@@ -213,7 +213,7 @@ async def test_who_connects_without_end_is_closed_at_a_bounded_rate(tmp_path: Pa
     listener = await UnixListeners(tmp_path / "run", Still()).listen(peer_uid=ME, channel_factory=Peer)
     listener._accepted = 999
     listener._second = 5.0
-    first = connect(listener)
+    connect(listener)
     await asyncio.wait_for(listener.channel(), 5)
     second = connect(listener)
     second.setblocking(False)
@@ -234,7 +234,7 @@ async def test_UD_11_a_profile_as_deep_as_it_likes_works(tmp_path: Path) -> None
     assert len(str(deep)) > 107
     deep.parent.mkdir(parents=True)
     listener = await UnixListeners(deep, SystemClock()).listen(peer_uid=ME, channel_factory=Peer)
-    client = connect(listener)
+    connect(listener)
     await asyncio.wait_for(listener.channel(), 5)
     assert listener.check()
     await listener.close()
@@ -259,7 +259,7 @@ async def test_FT_13_a_deleted_socket_is_noticed_and_made_again_in_the_same_fold
     listener.recreate()
     assert listener.check()
     assert listener.folder.stat().st_ino == inode
-    client = connect(listener)
+    connect(listener)
     await asyncio.wait_for(listener.channel(), 5)
 
 
@@ -273,7 +273,7 @@ async def test_FT_13_a_foreign_socket_is_noticed_replaced_and_never_answered(lis
     assert not listener.check()
     listener.recreate()
     assert listener.check()
-    client = connect(listener)
+    connect(listener)
     assert isinstance(await asyncio.wait_for(listener.channel(), 5), Peer)
     foreign.setblocking(False)
     with pytest.raises(BlockingIOError):

@@ -11,7 +11,6 @@ Only here (and in the files beside it whose names begin the same) the SDK is imp
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -20,10 +19,11 @@ from typing import Any, TypeVar
 
 import docker.errors
 import requests.exceptions
+import structlog
 from docker.api.client import APIClient
 from docker.tls import TLSConfig
 
-from core_runtime.adapters.docker_engine_payload import LEAST_API, create_payload, differences
+from core_runtime.adapters.docker_engine.payload import LEAST_API, create_payload, differences
 from core_runtime.errors import Unavailable, ValidationFailed
 from core_runtime.sandbox.engine_port import IMAGE_MISSING, LOST, SETTINGS_REFUSED, EngineInfo, runtime_unavailable
 from core_runtime.sandbox.ports import ExitState, RunningContainer
@@ -34,7 +34,7 @@ CALL_SECONDS = 30.0
 CALLER_FACTOR = 1.1  # the socket's own deadline comes first
 THREADS = 8
 MAX_LOG_BYTES = 1_048_576
-_log = logging.getLogger(__name__)
+_logger = structlog.get_logger("rumi.engine")
 _Answer = TypeVar("_Answer")
 
 
@@ -128,7 +128,7 @@ class DockerEngine:
         except docker.errors.NotFound:
             raise _missing(missing) from None
         except docker.errors.APIError as error:
-            _log.warning("engine refused: %s", error)
+            _logger.warning("engine_refused", status=error.status_code, error=str(error)[:400])
             if error.status_code == 400:
                 raise Unavailable(
                     "The container engine does not accept the container's settings.",
@@ -137,10 +137,10 @@ class DockerEngine:
                 ) from None
             raise runtime_unavailable(f"The container engine failed (HTTP {error.status_code}).") from None
         except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
-            _log.warning("engine unreachable: %s", type(error).__name__)
+            _logger.warning("engine_unreachable", error=type(error).__name__)
             raise runtime_unavailable("The container engine cannot be reached.") from None
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            _log.warning("engine answered nonsense: %r", error)
+            _logger.warning("engine_answer_unreadable", error=repr(error)[:400])
             raise runtime_unavailable("The container engine gave an answer that cannot be understood.") from None
 
     def _connected(self) -> APIClient:
