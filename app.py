@@ -19,6 +19,7 @@ from pathlib import Path
 
 from flask import Flask
 
+import rumi_command
 from backend_core.ecosystem.discovery import EcosystemCatalog
 from core_runtime.adapters.audit_log import AuditFiles, AuditLog
 from core_runtime.adapters.docker_engine import DockerEngine
@@ -48,8 +49,7 @@ from core_runtime.handlers.listing import builtin_catalogue, builtin_handlers
 from core_runtime.handlers.ports import HandlerPorts
 from core_runtime.interfaces.admin.bridge import Bridge
 from core_runtime.interfaces.admin.flask_app import create_admin_app
-from core_runtime.interfaces.cli import application
-from core_runtime.interfaces.launch.commands import hooks, run_command
+from core_runtime.interfaces.launch.commands import run_command
 from core_runtime.interfaces.launch.serving import Root, Serving
 from core_runtime.interfaces.ports import KernelDoors
 from core_runtime.kernel import Kernel, KernelParts
@@ -369,13 +369,17 @@ def create_app(doors: KernelDoors, bridge: Bridge) -> Flask:
     return create_admin_app(doors, bridge)
 
 
+def serving() -> Serving[Profile]:
+    """What runs a kernel of this root."""
+    return Serving(Root(open_profile, Assembly, create_app))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """The `rumi` command; `run` is what `bootstrap.py run` hands over to."""
+    """`run` is what `bootstrap.py run` hands over to; everything else is the `rumi` command."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    serving = Serving(Root(open_profile, Assembly, create_app))
     if arguments[:1] == ["run"]:
-        return run_command(serving, arguments[1:])
-    return application.main(hooks(serving), arguments)
+        return run_command(serving(), arguments[1:])
+    return rumi_command.main(arguments)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ STAGE = "python"
 SCARCE_BYTES = 16 << 20
 OLDEST_MINOR = 11
 LAUNCHER = (
-    "#!/bin/sh\n'''exec' \"{python}\" \"$0\" \"$@\"\n' '''\nimport sys\n\nfrom app import main\n\nsys.exit(main())\n"
+    "#!/bin/sh\n'''exec' \"{python}\" \"$0\" \"$@\"\n' '''\n"
+    "import sys\n\nfrom rumi_command import main\n\nsys.exit(main())\n"
 )
 NO_NETWORK = (
     "Failed to establish a new connection", "Temporary failure in name resolution", "Name or service not known",
@@ -57,6 +58,8 @@ def is_ready(site: Site, lock: str) -> bool:
 def ensure(site: Site, lock: str, has_ensurepip: Callable[[], bool] | None = None) -> None:
     """Make `.venv` hold what `requirements/<lock>.lock` names."""
     if is_ready(site, lock):
+        if (site.venv / "bin" / "rumi").read_text(encoding="utf-8") != launcher_text(site):
+            write_launcher(site)
         site.reporter.line(STAGE, f"ready: .venv with Python {version(site)}")
         return
     digests = {lock: lock_digest(site, lock)}
@@ -221,5 +224,10 @@ def write_launcher(site: Site) -> None:
     """
     write_atomically(site_packages(site) / "rumi.pth", f"{site.root}\n")
     launcher = site.venv / "bin" / "rumi"
-    write_atomically(launcher, LAUNCHER.format(python=str(site.python)))
+    write_atomically(launcher, launcher_text(site))
     launcher.chmod(0o755)
+
+
+def launcher_text(site: Site) -> str:
+    """What `.venv/bin/rumi` holds in this version."""
+    return LAUNCHER.format(python=str(site.python))

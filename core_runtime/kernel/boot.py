@@ -6,6 +6,7 @@ the kernel's own flow reaches them (see `world`).
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -18,6 +19,8 @@ from core_runtime.kernel.diagnostics import Diagnostic, DiagnosticsBook, Severit
 from core_runtime.kernel.lifecycle import PackLifecycle
 from core_runtime.kernel.owner_flows import OwnerFlows
 from core_runtime.kernel.world import BootStep
+
+START_PATIENCE_SECONDS = 8.0
 
 
 class OrphanKeeper(Protocol):
@@ -115,8 +118,14 @@ class BootSequence:
         pack_id = args.get("pack_id")
         if not isinstance(pack_id, str):
             raise NotFound("The boot sequence named no pack.")
-        await self._parts.lifecycle.converge(pack_id)
-        return {"pack_id": pack_id}
+        try:
+            async with asyncio.timeout(START_PATIENCE_SECONDS):
+                await self._parts.lifecycle.converge(pack_id)
+        except TimeoutError:  # its start goes on by itself; a slow pack must not hold up the others (FT-27)
+            text = f"{pack_id} is still starting; the kernel did not wait for it."
+            self._say(f"pack:{pack_id}", "START_FAILED_SLOW", text, f"rumi pack logs {pack_id}")
+            return {"pack_id": pack_id, "ready": False}
+        return {"pack_id": pack_id, "ready": True}
 
     async def _flows(self, _args: Mapping[str, object]) -> object:
         return {"problems": await self._parts.owner_flows.load()}

@@ -128,11 +128,15 @@ class NamedTargets:
         self._standings = standings
 
     def interface(self, name: str) -> InterfaceTarget | None:
-        """The provider that is pinned to `name` and its risk, or None."""
+        """The provider that is pinned to `name` and its risk.
+
+        What nobody provides has no owner and no risk of its own: the owner is told that it is not there, not asked
+        whether it may run; for any other actor it is high, as whatever is unmarked.
+        """
         try:
             provided = self._registry.find(name)
         except NotFound:
-            return None
+            return InterfaceTarget("")
         return InterfaceTarget(provided.pack_id, provided.decl.risk, provided.decl.risk_rules)
 
     def store(self, pack_id: str, store_id: str) -> StoreDecl | None:

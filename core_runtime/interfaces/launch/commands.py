@@ -1,4 +1,4 @@
-"""The commands of the composition root: what `rumi` needs of it, and `run`, which `bootstrap.py` hands over to."""
+"""`run`: what `bootstrap.py run` hands over to."""
 
 from __future__ import annotations
 
@@ -6,24 +6,9 @@ import argparse
 from collections.abc import Sequence
 
 from core_runtime.errors import RumiError
-from core_runtime.interfaces.cli.hooks import CliHooks
 from core_runtime.interfaces.cli.values import parse_pairs
 from core_runtime.interfaces.error_table import exit_code
-from core_runtime.interfaces.launch import offline
 from core_runtime.interfaces.launch.serving import ProfileT, Serving, say
-
-
-def hooks(serving: Serving[ProfileT]) -> CliHooks:
-    """What the command line needs of the composition root."""
-    return CliHooks(
-        admin_socket=offline.admin_socket,
-        serve=lambda options: serving.serve(approve_bundled=options.approve_bundled),
-        doctor=offline.doctor,
-        pack_digest=offline.pack_digest,
-        flow_validate=offline.flow_validate,
-        audit_verify=offline.audit_verify,
-        bench=offline.bench,
-    )
 
 
 def run_command(serving: Serving[ProfileT], arguments: Sequence[str]) -> int:

@@ -23,11 +23,6 @@ from core_runtime.interfaces.ports import JsonList, JsonObject
 from core_runtime.settings import PROJECT_ROOT, load_settings
 
 
-def admin_socket() -> Path:
-    """The path of run/admin.sock of this profile."""
-    return load_settings().values.profile_root.absolute() / "run" / "admin.sock"
-
-
 def pack_digest(path: Path) -> str:
     """The tree digest of a pack's folder: 64 hex digits."""
     if not path.is_dir():

@@ -106,6 +106,7 @@ class Link:
         except FrameError as error:
             self._handler.broken(f"protocol: {error}")
             return
+        self._write_out()
         now = self._clock.monotonic()
         self._watch_half_frame(now, fresh=done > 0)
         if now - started > LONG_TURN:
@@ -180,7 +181,7 @@ class Link:
     # --- writing
 
     def send(self, message: FromKernel) -> None:
-        """See `Outlet`. The first frame of a turn leaves at once, the rest of the turn together: a write is a system call."""
+        """See `Outlet`. The first frame of a turn leaves at once, the others together: a write is a system call."""
         frame = encode(message)
         if self.closed or self._transport is None:
             return

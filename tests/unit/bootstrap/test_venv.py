@@ -182,7 +182,7 @@ def test_the_launcher_survives_a_place_with_a_space_and_a_long_name(tmp_path):
     venv.ensure(site, "base", here)
     site.python.unlink()
     site.python.symlink_to(sys.executable)
-    (root / "app.py").write_text("import sys\ndef main():\n    print('rumi', sys.argv[1:])\n    return 7\n")
+    (root / "rumi_command.py").write_text("import sys\ndef main():\n    print('rumi', sys.argv[1:])\n    return 7\n")
     environment = {**os.environ, "PYTHONPATH": str(root)}
     done = subprocess.run([site.venv / "bin/rumi", "x y"], capture_output=True, text=True, check=False, env=environment)
     assert (done.stdout, done.returncode) == ("rumi ['x y']\n", 7)

@@ -45,11 +45,13 @@ class FakeTransport(asyncio.Transport):
         super().__init__()
         self.raw = bytearray()
         self.unread = 0
+        self.writes = 0
         self.reading = True
         self.ended: str | None = None
 
     def write(self, data: bytes) -> None:  # type: ignore[override]
         self.raw += data
+        self.writes += 1
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         self.high = high

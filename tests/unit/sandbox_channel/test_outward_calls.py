@@ -239,3 +239,15 @@ async def test_an_event_for_a_pack_that_does_not_read_is_refused(wire: Wire) -> 
     wire.channel.abort("x")
     with pytest.raises(Unavailable):
         wire.channel.event("a.on", "clock/tick", {}, None)
+
+
+async def test_the_first_frame_of_a_turn_leaves_at_once_and_the_others_together(wire: Wire) -> None:
+    await settle()
+    before = wire.transport.writes
+    tasks = [wire.begin(args={"n": n}) for n in range(16)]
+    await settle()
+    assert wire.transport.writes - before == 2
+    assert [frame["args"]["n"] for frame in wire.transport.frames()] == list(range(16))
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,307 @@
+"""P1: a warm call of an interface in a container, 200 bytes of JSON, policy point and audit line included.
+
+Floor: the same bytes echoed over a Unix socket by a bare Python loop. Peers: `docker exec` in the same container, and a
+Flask service in a process of its own. Floor and call take turns, so that a slow moment of the machine hits both.
+Without a container engine the agent runs as a child process (`"where": "process"`): the same wire, but no walls.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import uvloop
+
+from backend_core.ecosystem.describe import read_pack
+from benchmarks.p02_capability_call import UNLIMITED, Facts, no_rule, nothing
+from benchmarks.sandbox_bench import bench
+from benchmarks.warm_call_peers import IN_FLIGHT, Floor, docker_exec, flask_figures, micro
+from core_runtime.adapters.audit_log import AuditLog
+from core_runtime.adapters.unix_sockets import UnixListeners
+from core_runtime.authority import HOST, OWNER, CallContext, Principal
+from core_runtime.capability.broker import Broker
+from core_runtime.capability.model import GrantLevel
+from core_runtime.capability.policy import InterfaceTarget
+from core_runtime.capability.ports import BrokerPorts, PrincipalFacts
+from core_runtime.clock import SystemClock
+from core_runtime.handlers.interface_call import make as make_interface_call
+from core_runtime.handlers.listing import SPECS, builtin_catalogue
+from core_runtime.ids import random_hex
+from core_runtime.packs import PackDescriptor
+from core_runtime.sandbox.channel import ChannelConfig, PackChannel
+from core_runtime.sandbox.ports import ComponentReport, PackLaunch
+from core_runtime.wire.streams import Stream
+
+ROOT = Path(__file__).resolve().parent.parent
+PACK = "bench_echo"
+INTERFACE = "bench.echo"
+ARGS: dict[str, object] = {"text": "x" * 189}
+MESSAGE: dict[str, object] = {
+    "k": "call", "id": 1, "name": INTERFACE, "args": ARGS, "deadline_ms": 30000, "token": "0" * 32,
+}  # fmt: skip
+MOST_RATIO = 3.0
+LEAST_RATE = 25_000
+SETUP = """
+def run(context):
+    context["interface_registry"].register("bench.echo", lambda args, ctx: args)
+"""
+AGENT = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from rumi_agent.agent import Options
+from rumi_agent.main import main
+main(Options(socket=sys.argv[2], pack=sys.argv[3], deps=None))
+"""
+Call = Callable[[], Awaitable[object]]
+
+
+def write_pack(folder: Path) -> PackDescriptor:
+    """The smallest pack that gives back what it is given. Raises `SystemExit` if its files are refused."""
+    component = folder / "backend" / "components" / "echo"
+    component.mkdir(parents=True)
+    described = {"pack_id": PACK, "pack_identity": "local:bench", "version": "1.0.0"}
+    manifest = {"type": "service", "id": "echo", "version": "1.0.0", "connectivity": {"provides": [INTERFACE]}}
+    (folder / "backend" / "ecosystem.json").write_text(json.dumps(described))
+    (component / "manifest.json").write_text(json.dumps(manifest))
+    (component / "setup.py").write_text(SETUP)
+    scanned = read_pack(folder, PACK)
+    if scanned.descriptor is None:
+        raise SystemExit(f"the pack of this benchmark cannot be read: {scanned.problems}")
+    return replace(scanned.descriptor, sandbox=replace(scanned.descriptor.sandbox, cpus=2.0))
+
+
+@dataclass
+class Running:
+    """The pack, up: how it is called without the policy point, and its container if it has one."""
+
+    call: Callable[[CallContext, Mapping[str, object]], Awaitable[object]]
+    where: str
+    container: str = ""
+
+
+@asynccontextmanager
+async def in_container(image: str) -> AsyncIterator[Running]:
+    """Through the supervisor, with the settings of every pack (but two processors)."""
+    async with bench(image) as setup:
+        sealed = setup.root / "sealed" / PACK
+        descriptor = write_pack(sealed)
+        await setup.supervisor.start(PackLaunch(descriptor, sealed, random_hex(32), {}))
+        (container,) = await setup.engine.list(setup.instance)
+        yield Running(
+            lambda context, args: setup.supervisor.call(PACK, INTERFACE, args, context=context),
+            "container",
+            container.name,
+        )
+
+
+class _Up:
+    """Waits for the hello."""
+
+    def __init__(self) -> None:
+        self.hello = asyncio.Event()
+
+    def ready(self, components: Sequence[ComponentReport]) -> None:
+        """It is there."""
+        if any(part.error for part in components):
+            raise SystemExit(f"the pack of this benchmark does not load: {components}")
+        self.hello.set()
+
+    def log(self, level: str, text: str, fields: Mapping[str, object], run_id: str | None) -> None:
+        """Say it: an agent with something to say measures something else."""
+        print(level, text, fields, run_id, file=sys.stderr)
+
+    def closed(self, reason: str) -> None:
+        """Nobody waits for it."""
+
+    def capability(self, call: object) -> object:
+        """No wishes are made here."""
+        raise LookupError(call)
+
+
+@asynccontextmanager
+async def in_process() -> AsyncIterator[Running]:
+    """The same agent and wire without a container."""
+    clock, up = SystemClock(), _Up()
+    with tempfile.TemporaryDirectory(prefix="rumi-bench-") as name:
+        root = Path(name)
+        write_pack(root / "pack")
+        channel = PackChannel(PACK, up, up, ChannelConfig(), clock)
+        listener = await UnixListeners(root / "run", clock).listen(
+            peer_uid=os.geteuid(), channel_factory=lambda: channel
+        )
+        places = [str(ROOT / "docker/core/runtime"), str(listener.folder / "kernel.sock"), str(root / "pack")]
+        agent = await asyncio.create_subprocess_exec(sys.executable, "-I", "-B", "-c", AGENT, *places)
+        try:
+            await asyncio.wait_for(up.hello.wait(), 20)
+            yield Running(lambda context, args: channel.call(INTERFACE, args, context=context), "process")
+        finally:
+            channel.stop(1.0)
+            await asyncio.wait_for(agent.wait(), 10)
+            await listener.close()
+
+
+class _Target(Facts):
+    """One interface, that of the pack; the owner, who calls it, is bound by policy alone."""
+
+    def facts(self, principal_id: str, permission: str) -> PrincipalFacts:
+        """See `Facts`."""
+        del principal_id, permission
+        return PrincipalFacts(approved=True, levels=(GrantLevel(HOST.id, admits_all=True),), generation=1)
+
+    def interface(self, name: str) -> InterfaceTarget | None:
+        """See `Facts`."""
+        return InterfaceTarget(PACK) if name == INTERFACE else None
+
+
+class _Route:
+    """The way from the broker to the pack."""
+
+    def __init__(self, running: Running) -> None:
+        self._running = running
+
+    def call(
+        self,
+        caller: Principal,
+        name: str,
+        args: Mapping[str, object],
+        context: CallContext,
+        *,
+        stream_in: Stream | None = None,
+    ) -> Awaitable[object]:
+        """There is one pack and one interface."""
+        del caller, name, stream_in
+        return self._running.call(context, args)
+
+    def visible(self, caller: Principal, context: CallContext | None) -> Sequence[Any]:
+        """Nobody asks."""
+        del caller, context
+        return ()
+
+
+def with_policy(running: Running, trail: AuditLog, clock: SystemClock) -> Call:
+    """A call as the kernel makes it for its owner: policy, audit line, wire."""
+    facts = _Target(1000)
+    ports = BrokerPorts(facts, facts, facts, trail, clock, no_rule, nothing)
+    handlers = dict.fromkeys((spec.id for spec in SPECS), nothing)
+    broker = Broker(
+        builtin_catalogue(), {**handlers, "interface.call": make_interface_call(_Route(running))}, ports, UNLIMITED
+    )
+    wanted = {"name": INTERFACE, "args": ARGS}
+
+    async def call() -> object:
+        context = CallContext("req_bench", clock.monotonic() + 30.0, OWNER)
+        answer = broker.ask(HOST, "interface.call", wanted, context)
+        return await answer if isinstance(answer, Awaitable) else answer
+
+    return call
+
+
+async def latencies(call: Call, count: int) -> list[float]:
+    """Seconds of each of `count` calls, one after the other."""
+    times = []
+    for _ in range(count):
+        began = time.perf_counter()
+        await call()
+        times.append(time.perf_counter() - began)
+    return times
+
+
+async def rate(call: Call, count: int) -> float:
+    """Calls a second with 16 under way."""
+
+    async def some() -> None:
+        for _ in range(count // IN_FLIGHT):
+            await call()
+
+    began = time.perf_counter()
+    await asyncio.gather(*(some() for _ in range(IN_FLIGHT)))
+    return count // IN_FLIGHT * IN_FLIGHT / (time.perf_counter() - began)
+
+
+async def measure(running: Running, chosen: argparse.Namespace, root: Path) -> dict[str, object]:
+    """Everything, in turns."""
+    clock, floor = SystemClock(), Floor(root, MESSAGE)
+    trail = AuditLog(root / "audit", clock, lambda data: hashlib.sha256(data).hexdigest())
+    context = CallContext("req_bench", clock.monotonic() + 3600.0, OWNER)
+    call, bare = with_policy(running, trail, clock), lambda: running.call(context, ARGS)
+    if await call() != ARGS:
+        raise SystemExit("the pack did not give back what it was given")
+    await rate(call, chosen.calls // 5)
+    singles: dict[str, list[float]] = {"floor": [], "call": [], "wire": []}
+    rates: dict[str, list[float]] = {"floor": [], "call": [], "wire": []}
+    for _ in range(chosen.rounds):
+        singles["floor"] += floor.latencies(chosen.calls // 20)
+        singles["call"] += await latencies(call, chosen.calls // 20)
+        singles["wire"] += await latencies(bare, chosen.calls // 20)
+        rates["floor"].append(floor.rate(chosen.calls))
+        rates["call"].append(await rate(call, chosen.calls))
+        rates["wire"].append(await rate(bare, chosen.calls))
+    floor.close()
+    trail.close()
+    p50 = {name: statistics.median(times) for name, times in singles.items()}
+    per_second = {name: statistics.median(found) for name, found in rates.items()}
+    return {
+        "value": micro(p50["call"]),
+        "floor": micro(p50["floor"]),
+        "ratio": round(p50["call"] / p50["floor"], 2),
+        "limit": MOST_RATIO,
+        "per_second": round(per_second["call"]),
+        "floor_per_second": round(per_second["floor"]),
+        "least_per_second": LEAST_RATE,
+        "met": p50["call"] <= MOST_RATIO * p50["floor"] and per_second["call"] >= LEAST_RATE,
+        "wire_alone": {"p50_us": micro(p50["wire"]), "per_second": round(per_second["wire"])},
+    }
+
+
+def options() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--image", default="rumi-sandbox:current", help="the sandbox image")
+    parser.add_argument(
+        "--where", choices=("container", "process"), help="container if the image is there, else process"
+    )
+    parser.add_argument("--calls", type=int, default=20_000, help="calls in each round of the throughput")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each side has its turn")
+    return parser.parse_args()
+
+
+def image_is_there(image: str) -> bool:
+    """True if an engine answers and has the image."""
+    if shutil.which("docker") is None:
+        return False
+    command = ["docker", "image", "inspect", "--format", "{{.Id}}", image]
+    return subprocess.run(command, check=False, capture_output=True, timeout=30).returncode == 0
+
+
+async def main() -> None:
+    """Measure and print."""
+    chosen = options()
+    contained = (chosen.where or ("container" if image_is_there(chosen.image) else "process")) == "container"
+    with tempfile.TemporaryDirectory(prefix="rumi-bench-") as name:
+        async with in_container(chosen.image) if contained else in_process() as running:
+            figures = await measure(running, chosen, Path(name))
+            executed = await asyncio.to_thread(docker_exec, running.container, 10)
+            where = running.where
+    flask = await asyncio.to_thread(flask_figures, ARGS, 1000)
+    peers = {"flask": flask, "docker_exec_us": executed}
+    print(json.dumps({"promise": "P1", "what": "warm call", **figures, "unit": "us", "where": where, "peers": peers}))
+
+
+if __name__ == "__main__":
+    uvloop.run(main())
