@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,52 +46,52 @@ def micro(seconds: float) -> float:
     return round(seconds * 1e6, 1)
 
 
+class _Echoed(asyncio.Protocol):
+    """The least that can await an answer: whole messages come back in the order they were sent."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._part = 0
+        self.waiting: deque[asyncio.Future[None]] = deque()
+
+    def data_received(self, data: bytes) -> None:
+        whole, self._part = divmod(self._part + len(data), self._size)
+        for _ in range(whole):
+            self.waiting.popleft().set_result(None)
+
+
 class Floor:
-    """The same bytes over a socket to a bare loop in another process."""
+    """The same bytes from the same loop over a socket to a bare loop in another process."""
 
     def __init__(self, folder: Path, message: dict[str, object]) -> None:
-        path = str(folder / "echo.sock")
-        self._process = subprocess.Popen([sys.executable, "-I", "-c", ECHO, path], stdout=subprocess.PIPE)
+        self._path = str(folder / "echo.sock")
+        self._process = subprocess.Popen([sys.executable, "-I", "-c", ECHO, self._path], stdout=subprocess.PIPE)
         if self._process.stdout is None or not self._process.stdout.readline():
             raise SystemExit("the echo of this benchmark did not start")
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.connect(path)
         body = json.dumps(message, separators=(",", ":"))
         self._frame = len(body).to_bytes(4, "big") + body.encode()
+        self._protocol = _Echoed(len(self._frame))
+        self._transport: asyncio.WriteTransport | None = None
 
-    def latencies(self, count: int) -> list[float]:
-        """Seconds of each of `count` round trips."""
-        times = []
-        for _ in range(count):
-            began = time.perf_counter()
-            self._socket.sendall(self._frame)
-            self._read(len(self._frame))
-            times.append(time.perf_counter() - began)
-        return times
+    async def connect(self) -> None:
+        """Before the first call."""
+        loop = asyncio.get_running_loop()
+        self._transport, _ = await loop.create_unix_connection(lambda: self._protocol, self._path)
 
-    def rate(self, count: int) -> float:
-        """Round trips a second with 16 under way."""
-        size, left, part = len(self._frame), count - IN_FLIGHT, 0
-        began = time.perf_counter()
-        self._socket.sendall(self._frame * IN_FLIGHT)
-        back = 0
-        while back < count:
-            part += len(self._socket.recv(65536))
-            whole, part = divmod(part, size)
-            back += whole
-            again = min(whole, left)
-            left -= again
-            if again:
-                self._socket.sendall(self._frame * again)
-        return count / (time.perf_counter() - began)
-
-    def _read(self, count: int) -> None:
-        while count:
-            count -= len(self._socket.recv(count))
+    async def call(self) -> None:
+        """There and back."""
+        if self._transport is None:
+            raise RuntimeError("connect first")
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._protocol.waiting.append(answer)
+        self._transport.write(self._frame)
+        await answer
 
     def close(self) -> None:
         """End the other process."""
-        self._socket.close()
+        if self._transport is not None:
+            self._transport.abort()
+        self._process.kill()
         self._process.wait(10)
         if self._process.stdout is not None:
             self._process.stdout.close()

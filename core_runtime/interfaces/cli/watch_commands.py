@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 
+from core_runtime.errors import RumiError
 from core_runtime.interfaces.cli.command import CommandGroup, Invocation
 from core_runtime.interfaces.cli.follow import follow
 from core_runtime.interfaces.cli.hooks import ServeOptions
@@ -61,6 +63,9 @@ def status(
 def doctor(run: Invocation) -> None:
     """Check everything and say how to mend what is wrong; works without a kernel."""
     checks = run.hooks.doctor()
+    with suppress(RumiError):  # without a kernel there is nothing more to ask
+        said = run.client.record("/api/status").get("diagnostics")
+        checks += [dict(item) for item in said if isinstance(item, dict)] if isinstance(said, list) else []
     run.screen.result(checks, lambda: _findings(run.screen, checks))
     if any(check.get("severity") == "problem" for check in checks):
         raise typer.Exit(1)

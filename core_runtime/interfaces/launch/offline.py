@@ -15,6 +15,7 @@ from core_runtime.adapters.sandbox_image import sandbox_image
 from core_runtime.adapters.sealed_tree import digest_of
 from core_runtime.diagnostics.engine import engine_checks
 from core_runtime.diagnostics.model import Finding, problem
+from core_runtime.diagnostics.profile import profile_checks
 from core_runtime.errors import NotFound, RumiError, ValidationFailed
 from core_runtime.flows.explain import validate
 from core_runtime.flows.limits import MAX_SOURCE_BYTES
@@ -58,6 +59,7 @@ def doctor() -> JsonList:
             checks = engine_checks(
                 engine, image=sandbox_image(values.sandbox_image), address=values.docker_host, tls=False
             )
+            checks += profile_checks(values.profile_root, security_mode=values.security_mode, verify=verify)
             return [await check.run() for check in checks]
         finally:
             await engine.close()

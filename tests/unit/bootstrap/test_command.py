@@ -1,9 +1,12 @@
 """The commands: what they accept, what they hand over, and what the set-up as a whole survives."""
 
 import os
+import shutil
 import socket
+import tempfile
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -74,11 +77,26 @@ def test_a_system_that_is_not_linux_is_said_before_anything_is_made(root):
     assert not site.venv.exists()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_checkout_that_cannot_be_written_is_said_before_anything_is_tried(settled):
-    settled.root.chmod(0o555)
-    with pytest.raises(SetupError, match="may not write"):
-        command.prepare(settled, "base")
+def test_a_checkout_that_cannot_be_written_is_said_before_anything_is_tried():
+    place = Path(tempfile.mkdtemp())
+    site = make_site(place / "checkout")
+    for folder in (site.root, place):
+        folder.chmod(0o555)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            if os.geteuid() == 0:
+                os.setuid(65534)  # root may write everywhere, so somebody else has to try
+            command.demand_writable(site)
+        except SetupError as error:
+            code = 0 if "may not write" in str(error) else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    for folder in (place, site.root):
+        folder.chmod(0o755)
+    shutil.rmtree(place)
 
 
 def test_permissive_mode_goes_on_without_an_engine_and_says_so(root, runner, tmp_path):

@@ -95,7 +95,7 @@ def test_targets_name_providers_and_stores_of_approved_packs_only(registry, stan
     standings.approve(pack("two", stores=(StoreDecl("notes"),)))
     targets = NamedTargets(registry, standings)
     assert targets.interface("service.x").owner == "one"
-    assert targets.interface("service.y") is None
+    assert targets.interface("service.y").owner == "", "nobody is asked about what nobody provides"
     assert targets.store("two", "notes").store_id == "notes"
     assert targets.store("two", "other") is None
     standings.set("two", PackState.MODIFIED)

@@ -1,5 +1,6 @@
 """What a pack can do that replaces the agent's manners by its own: forge frames, tokens and connections, and flood."""
 
+import asyncio
 import errno
 import json
 import os
@@ -82,8 +83,12 @@ def ask(args, ctx):
         return {"code": error.code, "message": error.message}
 
 
-def flood_denied(args, ctx):
-    """Ask for what it has no right to, as fast as frames can be written, for a while."""
+async def flood_denied(args, ctx):
+    """Ask for what it has no right to, as fast as frames can be written, while the agent reads the refusals."""
+    return await asyncio.to_thread(write_wishes, args, ctx)
+
+
+def write_wishes(args, ctx):
     link, token, sent, number = current.agent.link, ctx._call.frame["token"], 0, 1_000_000
     until = time.monotonic() + args["seconds"]
     with socket.socket(fileno=os.dup(kernel_fd())) as sender:
