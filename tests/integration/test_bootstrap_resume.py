@@ -1,7 +1,6 @@
 """A real set-up of a copy of this checkout, killed in the middle, and started again until it is whole."""
 
 import json
-import os
 import random
 import shutil
 import signal
@@ -86,7 +85,6 @@ def test_a_set_up_that_was_killed_in_every_stage_goes_on_where_it_stopped(checko
 
 
 @pytest.mark.scheduled
-@pytest.mark.skipif(not os.environ.get("RUMI_TEST_SCHEDULED"), reason="the long version is for the scheduled job")
 @pytest.mark.timeout(1800)
 def test_a_set_up_that_was_killed_at_twenty_random_instants_ends_whole(checkout):
     chance = random.Random(7)
