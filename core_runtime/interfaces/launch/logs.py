@@ -37,5 +37,7 @@ def configure_logging(settings: KernelSettings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level.upper())
+    if settings.log_format == "console" and settings.log_level != "debug":
+        logging.getLogger("rumi.access").setLevel(logging.WARNING)  # a person at the terminal made those requests
     for noisy in ("watchdog", "asyncio", "urllib3", "docker"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

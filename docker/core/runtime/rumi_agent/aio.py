@@ -187,9 +187,7 @@ class LoopSide:
             frame = end_of_stream(call.id, None)
         except NotJson as error:
             code = "TOO_LARGE" if error.too_large else "INTERFACE_ERROR"
-            frame = incoming.error_frame(
-                call, wire_error(code, f"An element of the stream has no JSON form: {error}"[:2000])
-            )
+            frame = incoming.error_frame(call, wire_error(code, error.told_of("An element of the stream")))
         except BaseException as error:
             frame = b"" if call.cancelled else incoming.failure(call, error)
         incoming.answer(call, frame)

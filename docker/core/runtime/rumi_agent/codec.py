@@ -49,6 +49,10 @@ class NotJson(Exception):
         super().__init__(message)
         self.too_large = too_large
 
+    def told_of(self, what: str) -> str:
+        """One sentence about `what` (the answer, an element), at most 2,000 characters."""
+        return f"{what} {'is too large' if self.too_large else 'has no JSON form'}: {self}"[:2000]
+
 
 class _DuplicateKey(Exception):
     """Inside the scanner: an object names a key twice."""

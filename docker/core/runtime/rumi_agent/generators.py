@@ -41,7 +41,7 @@ class StreamJob:
         except NotJson as error:
             self._stop_early()
             code = "TOO_LARGE" if error.too_large else "INTERFACE_ERROR"
-            self._incoming.fail(call, wire_error(code, f"An element of the stream has no JSON form: {error}"[:2000]))
+            self._incoming.fail(call, wire_error(code, error.told_of("An element of the stream")))
         except BaseException as error:
             self._incoming.answer(call, self._incoming.failure(call, error))
         finally:

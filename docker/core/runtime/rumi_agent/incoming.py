@@ -290,9 +290,7 @@ class Incoming:
             if error.too_large
             else "A handler returns JSON: objects, lists, texts, numbers, true, false, null."
         )
-        return self.error_frame(
-            call, wire_error(code, f"The answer has no JSON form: {error}"[:2000], hint, {"type": kind})
-        )
+        return self.error_frame(call, wire_error(code, error.told_of("The answer"), hint, {"type": kind}))
 
     def failure(self, call: Call, error: BaseException) -> bytes:
         """The frame for an exception; its traceback goes to the pack's log."""
