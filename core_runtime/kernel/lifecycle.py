@@ -170,7 +170,13 @@ class PackLifecycle:
 
     def _claim(self, descriptor: PackDescriptor) -> None:
         pack_id = descriptor.pack_id
-        claims = [Claim(component.id, decl) for component in descriptor.components for decl in component.provides]
+        behind_routes = {route.interface for route in descriptor.ingress}  # those are called by the gateway alone
+        claims = [
+            Claim(component.id, decl)
+            for component in descriptor.components
+            for decl in component.provides
+            if decl.name not in behind_routes
+        ]
         for refused in self._parts.registry.claim(pack_id, claims):
             self._say(
                 f"pack:{pack_id}",

@@ -24,7 +24,7 @@ _ORDER = {"critical": 0, "high": 1, "medium": 2, "low": 3}
 _LABELS = {"low": "low", "medium": "medium", "high": "HIGH", "critical": "CRITICAL"}
 _SHOWN = frozenset(
     ("pack_id", "identity", "version", "signer", "state", "digest", "plan_hash", "files", "permissions", "rating")
-) | {"rating_reasons", "previous_digest", "warnings", "description", "new_permissions"}
+) | {"approved_version", "rating_reasons", "previous_digest", "warnings", "description", "new_permissions"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class PlanView:
         rows = [
             ("Identity", clean(plan.get("identity") or "-")),
             ("Signed by", clean(signer) if signer else self._t("nobody")),
-            ("State", clean(plan.get("state") or "-")),
+            ("Approved", clean(plan.get("approved_version") or self._t("never"))),
             ("Digest", clean(plan.get("digest") or "-")),
         ]
         lines: list[Line] = [[(line, "head")] for line in wrap(title, self.width)]

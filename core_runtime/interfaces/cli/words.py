@@ -83,6 +83,8 @@ _JAPANESE: Mapping[str, str] = {
     "requires": "必要なもの",
     "pack id": "パック",
     "state": "状態",
+    "Approved": "承認済みの版",
+    "never": "なし",
     "version": "版",
     "rating": "評価",
     "digest": "ダイジェスト",

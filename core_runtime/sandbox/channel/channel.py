@@ -9,7 +9,7 @@ itself; nothing waits without a deadline; nothing grows without a bound. No exce
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from math import inf
 from typing import cast
 
@@ -98,7 +98,7 @@ class PackChannel(asyncio.Protocol):
 
     # --- for the kernel (sandbox.ports.Channel)
 
-    async def call(
+    def call(
         self,
         name: str,
         args: object,
@@ -106,14 +106,12 @@ class PackChannel(asyncio.Protocol):
         context: CallContext,
         stream_in: Stream | None = None,
         idle: float | None = None,
-    ) -> object:
+    ) -> Coroutine[object, object, object]:
         """See `Channel.call`; `idle` is for how many seconds a stream may stand still (300 unless told)."""
         if not self._ready:
-            if stream_in is not None:
-                await close_stream(stream_in)
-            raise self._not_there()
+            return self._refused(stream_in)
         seconds = self._limits.idle_seconds if idle is None else idle
-        return await self._outward.call(name, args, context=context, stream_in=stream_in, idle=seconds)
+        return self._outward.call(name, args, context=context, stream_in=stream_in, idle=seconds)
 
     def event(self, interface: str, topic: str, payload: object, context: CallContext | None) -> None:
         """See `Channel.event`. Raises `Unavailable` if the agent is not there or does not keep up."""
@@ -264,6 +262,11 @@ class PackChannel(asyncio.Protocol):
 
     def _parting(self) -> str:
         return "stopped" if self._vitals.stopping else "the agent closed the connection"
+
+    async def _refused(self, stream_in: Stream | None) -> object:
+        if stream_in is not None:
+            await close_stream(stream_in)
+        raise self._not_there()
 
     def _not_there(self) -> RumiError:
         if self._reason is not None:

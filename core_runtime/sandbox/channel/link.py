@@ -58,7 +58,7 @@ def gone() -> Unavailable:
 class Link:
     """One transport. All methods run on the loop."""
 
-    __slots__ = ("_clock", "_decoder", "_frame_since", "_gathering", "_handler", "_held_since", "_holds", "_limits",
+    __slots__ = ("_clock", "_decoder", "_frame_since", "_fresh", "_gathering", "_handler", "_held_since", "_holds", "_limits",
                  "_loop", "_out", "_out_size", "_paused", "_room", "_transport", "closed")  # fmt: skip
 
     def __init__(self, handler: FrameHandler, limits: ChannelLimits, clock: Clock) -> None:
@@ -76,6 +76,7 @@ class Link:
         self._out: list[bytes] = []
         self._out_size = 0
         self._gathering = False
+        self._fresh = True
         self.closed = False
 
     def connect(self, transport: asyncio.Transport) -> None:
@@ -88,6 +89,7 @@ class Link:
 
     def received(self, data: bytes) -> None:
         """Bytes came in."""
+        self._fresh = True
         self._decoder.feed(data)
         if not self._holds:
             self._turn()
@@ -185,20 +187,26 @@ class Link:
         frame = encode(message)
         if self.closed or self._transport is None:
             return
-        if self._gathering:
-            self._out.append(frame)
-            self._out_size += len(frame)
-            if self._out_size > GATHER_BYTES:
-                self._write_out()
-        else:
-            self._gathering = True
-            self._running().call_soon(self._flush)
+        if self._fresh:
+            self._fresh = False
             self._transport.write(frame)
+        else:
+            self._gather(frame)
         if self._paused and self._transport.get_write_buffer_size() > self._limits.outbound_hard:
             self.hold(Hold.OUTBOUND)
 
+    def _gather(self, frame: bytes) -> None:
+        self._out.append(frame)
+        self._out_size += len(frame)
+        if not self._gathering:
+            self._gathering = True
+            self._running().call_soon(self._flush)
+        elif self._out_size > GATHER_BYTES:
+            self._write_out()
+
     def _flush(self) -> None:
         self._gathering = False
+        self._fresh = True
         self._write_out()
 
     def _write_out(self) -> None:

@@ -9,7 +9,7 @@ from core_runtime.kernel.diagnostics import DiagnosticsBook
 from core_runtime.kernel.events import KernelEvents
 from core_runtime.kernel.lifecycle import LifecycleParts, PackLifecycle
 from core_runtime.kernel.router import Router
-from core_runtime.packs import InterfaceDecl, SettingDecl
+from core_runtime.packs import InterfaceDecl, RouteDecl, SettingDecl
 from core_runtime.registry.interfaces import InterfaceRegistry
 from core_runtime.sandbox.ports import ComponentReport
 
@@ -148,6 +148,14 @@ async def test_a_bad_setting_keeps_the_pack_off_and_names_it(world, standings, r
     assert runner.started == []
     assert world.codes() == [("pack:one", "START_FAILED")]
     assert "size" in world.diagnostics.all()[0].message
+
+
+async def test_an_interface_behind_a_route_is_called_by_the_gateway_alone(world, standings, pack):
+    route = RouteDecl("/x", "http", "actor", ("GET",), interface="http.x")
+    standings.approve(pack("one", "service.x", "http.x", ingress=(route,)))
+    await world.lifecycle.converge("one")
+    assert world.registry.knows("service.x")
+    assert not world.registry.knows("http.x")
 
 
 async def test_the_second_flow_of_an_id_is_named(world, standings, pack):
