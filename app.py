@@ -13,13 +13,12 @@ import hmac
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from flask import Flask
 
-import rumi_command
 from backend_core.ecosystem.discovery import EcosystemCatalog
 from core_runtime.adapters.audit_log import AuditFiles, AuditLog
 from core_runtime.adapters.docker_engine import DockerEngine
@@ -28,7 +27,7 @@ from core_runtime.adapters.flow_files import FolderFlowFiles
 from core_runtime.adapters.owner_settings import ProfileSettings
 from core_runtime.adapters.profile_lock import ProfileLock
 from core_runtime.adapters.sandbox_image import sandbox_image
-from core_runtime.adapters.sealed_tree import FolderReader, SealedStore
+from core_runtime.adapters.sealed_tree import FolderReader, SealedStore, flush_all_of
 from core_runtime.adapters.sqlite_store import SqliteStores, SqliteUses
 from core_runtime.adapters.subprocess_engine import SubprocessEngine
 from core_runtime.adapters.uid_range import DurableFile, register_path, reserve_range, uid_map
@@ -49,7 +48,9 @@ from core_runtime.handlers.listing import builtin_catalogue, builtin_handlers
 from core_runtime.handlers.ports import HandlerPorts
 from core_runtime.interfaces.admin.bridge import Bridge
 from core_runtime.interfaces.admin.flask_app import create_admin_app
+from core_runtime.interfaces.cli import application
 from core_runtime.interfaces.launch.commands import run_command
+from core_runtime.interfaces.launch.hooks import command_hooks
 from core_runtime.interfaces.launch.serving import Root, Serving
 from core_runtime.interfaces.ports import KernelDoors
 from core_runtime.kernel import Kernel, KernelParts
@@ -208,7 +209,10 @@ class Assembly:
         flows = KernelFlowRunner()
         self.broker = self._broker(uses, flows)
         self.events.judge_by(self.broker)
-        self.supervisor = self._supervisor()
+        listeners = UnixListeners(self.profile.root / "run", self.clock)
+        with suppress(RumiError):  # then each start tries it again, and says why it cannot
+            await asyncio.to_thread(listeners.prepare)  # before any start: two first ones would clear up at once
+        self.supervisor = self._supervisor(listeners)
         self.runner.run_by(self.supervisor)
         self.world = KernelWorld(self.broker, self.router, self.events)
         limits = EngineLimits(concurrent=self.profile.values.max_concurrent_flows)
@@ -248,7 +252,7 @@ class Assembly:
             ApprovalParts(
                 catalog=self.catalog,
                 reader=FolderReader(),
-                sealed=SealedStore(profile.root / "sealed", SystemOperations()),
+                sealed=SealedStore(profile.root / "sealed", SystemOperations(), flush_all_of),
                 files=profile.files,
                 keys=profile.keys,
                 audit=profile.audit,
@@ -294,9 +298,8 @@ class Assembly:
         handlers = builtin_handlers(HandlerPorts(self.stores, self.router, flows, self.events))
         return Broker(self.catalogue, handlers, ports)
 
-    def _supervisor(self) -> Supervisor:
+    def _supervisor(self, listeners: UnixListeners) -> Supervisor:
         values = self.profile.values
-        listeners = UnixListeners(self.profile.root / "run", self.clock)
         permissive = values.security_mode == "permissive"
         return Supervisor(
             Surroundings(self.engine, listeners, Channels(self.clock), BrokerGate(self.broker)),
@@ -379,7 +382,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == ["run"]:
         return run_command(serving(), arguments[1:])
-    return rumi_command.main(arguments)
+    hooks = command_hooks(lambda options: serving().serve(approve_bundled=options.approve_bundled))
+    return application.main(hooks, arguments)
 
 
 if __name__ == "__main__":

@@ -71,8 +71,8 @@ class PackLifecycle:
     async def converge(self, pack_id: str) -> None:
         """Make what runs of this pack equal to what is approved. Raises what a start raises."""
         if self._locks[pack_id].locked() and not self._parts.standings.state(pack_id).runnable:
-            # A start under way holds the lock until the pack says hello: bytes that lost their approval must not run on.
-            await self._supervisor().stop(pack_id, "no longer approved")
+            # A start under way holds the lock until the pack says hello; what is not approved must not run so long.
+            await self._runner.stop(pack_id, "no longer approved")
         async with self._locks[pack_id]:
             status = self._parts.standings.state(pack_id)
             current = self._running.get(pack_id)

@@ -358,6 +358,7 @@ async def drive(frames: int, seed: int) -> list[FuzzedPack]:
     return packs
 
 
+@pytest.mark.timeout(1800 if SCHEDULED else 120)
 async def test_UD_04_no_frame_ever_acts_for_another_pack_and_nothing_crashes() -> None:
     crashes: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: crashes.append(context))
@@ -379,6 +380,7 @@ async def test_UD_04_no_frame_ever_acts_for_another_pack_and_nothing_crashes() -
         assert pack.written > FRAMES / 10
 
 
+@pytest.mark.timeout(1800 if SCHEDULED else 120)
 def test_UD_06_the_reader_of_frames_raises_nothing_but_what_it_promises() -> None:
     dice = random.Random(SEED)
     good = packed({"k": "call", "id": 2, "name": "store.get", "args": {"a": [1, {"b": None}]}, "deadline_ms": 5})

@@ -24,6 +24,7 @@ from core_runtime.errors import NotFound, ValidationFailed
 OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 BUFFER_BYTES = 1_048_576
+_SET_ID = stat.S_ISUID | stat.S_ISGID
 FILES_PER_JOB = 50
 THREADS = 2
 
@@ -134,19 +135,11 @@ class _Walker:
     def _keep(self, status: os.stat_result, folder: str, name: str, path: str) -> None:
         _check_kind(status, path)
         rules.check_length(path)
-        rules.check_size(path, status.st_size)
-        self._bytes += status.st_size
-        self.files.append(
-            FoundFile(
-                folder=folder,
-                name=name,
-                path=path,
-                size=status.st_size,
-                executable=bool(status.st_mode & stat.S_IXUSR),
-                device=status.st_dev,
-                inode=status.st_ino,
-            )
-        )
+        size = status.st_size
+        rules.check_size(path, size)
+        self._bytes += size
+        executable = bool(status.st_mode & stat.S_IXUSR)
+        self.files.append(FoundFile(folder, name, path, size, executable, status.st_dev, status.st_ino))
         rules.check_totals(len(self.files), self._bytes)
 
 
@@ -236,20 +229,22 @@ def _rest(fd: int, found: FoundFile, view: memoryview, count: int) -> Iterator[m
 
 def _check_kind(status: os.stat_result, path: str) -> None:
     mode = status.st_mode
+    if stat.S_ISREG(mode) and status.st_nlink == 1 and not mode & _SET_ID:
+        return
     if stat.S_ISLNK(mode):
         raise invalid(path, "link", "a symbolic link.", "Replace it by the file that it points to.")
     if not stat.S_ISREG(mode):
         raise invalid(path, "special", "neither a file nor a folder (a FIFO, socket or device).", "Remove it.")
     if status.st_nlink > 1:
         raise invalid(path, "hard_link", "has more than one name (a hard link).", "Copy the file instead.")
-    if mode & (stat.S_ISUID | stat.S_ISGID):
+    if mode & _SET_ID:
         raise invalid(path, "set_id", "has a set-uid or set-gid bit.", "chmod ug-s on it.")
 
 
 def _check_same(status: os.stat_result, found: FoundFile) -> None:
     _check_kind(status, found.path)
-    seen = (status.st_dev, status.st_ino, status.st_size, bool(status.st_mode & stat.S_IXUSR))
-    if seen != (found.device, found.inode, found.size, found.executable):
+    same = status.st_ino == found.inode and status.st_dev == found.device and status.st_size == found.size
+    if not same or bool(status.st_mode & stat.S_IXUSR) is not found.executable:
         raise _changed(found.path)
 
 

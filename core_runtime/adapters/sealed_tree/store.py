@@ -12,11 +12,12 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from core_runtime.adapters.sealed_tree.flushing import FlushAll, no_flush_all
 from core_runtime.adapters.sealed_tree.reader import (
     OPEN_FOLDER,
     THREADS,
@@ -36,14 +37,22 @@ from core_runtime.ids import is_digest, random_hex
 _TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{16}", re.ASCII)
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE_MODE, PROGRAM_MODE, FOLDER_MODE = 0o444, 0o555, 0o555
+FEW_FILES = 64
+"""Up to so many files are flushed one by one, which leaves alone what others have in memory on the same disk."""
 
 
 class SealedStore:
     """`approval.ports.SealedTrees` below one folder of the profile, which must exist and be ours alone."""
 
-    def __init__(self, folder: Path, operations: FileOperations) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        operations: FileOperations,
+        flush_all_of: Callable[[int], FlushAll | None] = no_flush_all,
+    ) -> None:
         self._folder = folder
         self._operations = operations
+        self._flush_all_of = flush_all_of
 
     def path(self, digest: str) -> Path:
         """Where the copy of `digest` is or would be."""
@@ -98,31 +107,39 @@ class SealedStore:
             self._operations.mkdir(name, 0o700, sealed)
             copy = os.open(name, OPEN_FOLDER, dir_fd=sealed)
             try:
+                flush_all = self._flush_all_of(copy) if len(files) > FEW_FILES else None
                 folders = sorted({parent for file in files for parent in _parents(file.path)})
                 for folder in folders:
                     self._operations.mkdir(folder, 0o700, copy)
-                copied = tree_digest(read_all(source, files, _Copier(self._operations, copy)))
-                self._make_durable(copy, [file.path for file in files], [*reversed(folders), "."])
+                copier = _Copier(self._operations, copy, early=flush_all is None)
+                copied = tree_digest(read_all(source, files, copier))
+                self._close_folders(copy, [*reversed(folders), "."])
+                if flush_all is not None:
+                    flush_all()
+                else:
+                    self._flush_each(copy, [file.path for file in files], [*reversed(folders), "."])
             finally:
                 os.close(copy)
         return copied
 
-    def _make_durable(self, copy: int, files: list[str], folders: list[str]) -> None:
-        """Flush all files (their writing out was started while copying), then make the folders read-only and flush."""
+    def _close_folders(self, copy: int, folders: Sequence[str]) -> None:
+        for folder in folders:
+            fd = os.open(folder, OPEN_FOLDER, dir_fd=copy)
+            try:
+                self._operations.chmod(fd, FOLDER_MODE)
+            finally:
+                os.close(fd)
+
+    def _flush_each(self, copy: int, files: Sequence[str], folders: Sequence[str]) -> None:
+        """Flush all files, whose writing out was started while copying, then all folders."""
         with ThreadPoolExecutor(THREADS, thread_name_prefix="seal") as pool:
             for _ in pool.map(
                 lambda part: self._flush(copy, part), (files[start::THREADS] for start in range(THREADS))
             ):
                 pass
-        for folder in folders:
-            fd = os.open(folder, OPEN_FOLDER, dir_fd=copy)
-            try:
-                self._operations.chmod(fd, FOLDER_MODE)
-                self._operations.fsync(fd)
-            finally:
-                os.close(fd)
+        self._flush(copy, folders)
 
-    def _flush(self, copy: int, paths: list[str]) -> None:
+    def _flush(self, copy: int, paths: Sequence[str]) -> None:
         for path in paths:
             fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=copy)
             try:
@@ -145,11 +162,15 @@ class SealedStore:
 
 
 class _Copier:
-    """Writes each file of a walk into the copy while hashing exactly the bytes that are written."""
+    """Writes each file of a walk into the copy while hashing exactly the bytes that are written.
 
-    def __init__(self, operations: FileOperations, copy: int) -> None:
+    `early`: have the system begin to write each file out at once, so that its flush at the end is short.
+    """
+
+    def __init__(self, operations: FileOperations, copy: int, *, early: bool) -> None:
         self._operations = operations
         self._copy = copy
+        self._early = early
 
     def __call__(self, found: FoundFile, fd: int, view: memoryview) -> FileEntry:
         """Copy one file; see `reader.read_all`."""
@@ -162,8 +183,8 @@ class _Copier:
                 self._write(out, chunk)
             with _storage_errors():
                 self._operations.chmod(out, PROGRAM_MODE if found.executable else FILE_MODE)
-                # Starts the writing out, so that the flush at the end is short.
-                os.posix_fadvise(out, 0, 0, os.POSIX_FADV_DONTNEED)
+                if self._early:
+                    os.posix_fadvise(out, 0, 0, os.POSIX_FADV_DONTNEED)
         finally:
             os.close(out)
         return FileEntry(found.path, found.executable, found.size, hasher.hexdigest())

@@ -10,6 +10,7 @@ from core_runtime.errors import InternalError, NotFound, TooLarge
 from core_runtime.flows.book import FlowBook
 from core_runtime.flows.engine import FlowEngine
 from core_runtime.flows.explain import explain_flow
+from core_runtime.flows.model import HOST_OWNER
 from core_runtime.interfaces.ports import Caller, JsonList, JsonObject, RunFlow
 from core_runtime.kernel.owner_flows import OwnerFlows
 from core_runtime.kernel.ports import Authority
@@ -53,7 +54,10 @@ class FlowsDoor:
         return {**explain_flow(entry.flow).to_json(), **shown, "inputs": schema}
 
     async def run(self, order: RunFlow, by: Caller) -> JsonObject:
-        """See `FlowsPort`."""
+        """See `FlowsPort`. The owner's own files are read again: one that he edited is pending, not run as it was."""
+        known = self._book.entry(order.flow_id)
+        if known is None or known.owner == HOST_OWNER:
+            await self._owner_flows.load()
         context = context_of(by, self._clock, order.timeout or MAX_CALL_SECONDS)
         if order.detach:
             run_id = await self._engine.start(order.flow_id, order.inputs, context=context)

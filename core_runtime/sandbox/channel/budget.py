@@ -6,40 +6,52 @@ from collections.abc import Callable
 
 
 class InboundBudget:
-    """Bytes received from one pack that nobody has taken yet. Above the limit the connection is not read."""
+    """Bytes received from one pack that the kernel holds: in streams that wait to be read, and with wishes at work.
 
-    __slots__ = ("_held", "_hold", "_limit", "_release", "_used")
+    Streams can only be held back by not reading the connection; a wish too many is refused, and so holds nobody up.
+    """
+
+    __slots__ = ("_at_work", "_held", "_hold", "_limit", "_release", "_waiting")
 
     def __init__(self, limit: int, *, hold: Callable[[], None], release: Callable[[], None]) -> None:
         self._limit = limit
-        self._used = 0
+        self._waiting = 0
+        self._at_work = 0
         self._held = False
         self._hold = hold
         self._release = release
 
     @property
     def used(self) -> int:
-        """Bytes that wait now."""
-        return self._used
+        """All bytes held now."""
+        return self._waiting + self._at_work
 
     @property
     def over(self) -> bool:
-        """True above the limit."""
-        return self._used > self._limit
+        """True above the limit: no wish more."""
+        return self._waiting + self._at_work > self._limit
 
     def add(self, size: int) -> None:
-        """`size` bytes more wait."""
-        self._used += size
-        if not self._held and self._used > self._limit:
+        """`size` bytes more wait in a stream. Above the limit the connection is not read."""
+        self._waiting += size
+        if not self._held and self._waiting > self._limit:
             self._held = True
             self._hold()
 
     def remove(self, size: int) -> None:
         """`size` bytes were taken or thrown away. Reading goes on at half of the limit, so that it does not flutter."""
-        self._used -= size
-        if self._held and self._used <= self._limit // 2:
+        self._waiting -= size
+        if self._held and self._waiting <= self._limit // 2:
             self._held = False
             self._release()
+
+    def lend(self, size: int) -> None:
+        """A wish of `size` bytes is at work."""
+        self._at_work += size
+
+    def give_back(self, size: int) -> None:
+        """It has ended."""
+        self._at_work -= size
 
 
 class Bucket:

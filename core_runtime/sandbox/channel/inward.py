@@ -158,7 +158,7 @@ class InwardCalls:
     def _start(self, wish: Wish, answer: Awaitable[object] | AsyncIterator[object], size: int) -> None:
         self._open[wish.id] = wish
         self._busy += 1
-        self._parts.inbound.add(size)
+        self._parts.inbound.lend(size)
         wish.task = asyncio.create_task(self._work(wish, answer))
 
         def ended(_task: asyncio.Task[None]) -> None:
@@ -167,7 +167,7 @@ class InwardCalls:
                 self._parts.slots.give_back()
             else:
                 self._busy -= 1
-            self._parts.inbound.remove(size)
+            self._parts.inbound.give_back(size)
 
         wish.task.add_done_callback(ended)
         self._parts.alarm.by(wish.deadline)

@@ -58,8 +58,8 @@ def gone() -> Unavailable:
 class Link:
     """One transport. All methods run on the loop."""
 
-    __slots__ = ("_clock", "_decoder", "_frame_since", "_fresh", "_gathering", "_handler", "_held_since", "_holds", "_limits",
-                 "_loop", "_out", "_out_size", "_paused", "_room", "_transport", "closed")  # fmt: skip
+    __slots__ = ("_clock", "_decoder", "_frame_since", "_fresh", "_gathering", "_handler", "_held_since", "_holds",
+                 "_limits", "_loop", "_out", "_out_size", "_paused", "_room", "_transport", "closed")  # fmt: skip
 
     def __init__(self, handler: FrameHandler, limits: ChannelLimits, clock: Clock) -> None:
         self._handler = handler

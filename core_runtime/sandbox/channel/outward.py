@@ -34,6 +34,7 @@ class OutwardCalls:
         self._tokens = parts.tokens
         self._open: dict[int, OpenCall] = {}
         self._next_id = 1
+        self._over = False
 
     def __len__(self) -> int:
         return len(self._open)
@@ -62,6 +63,8 @@ class OutwardCalls:
             raise
 
     def _begin(self, name: str, args: object, context: CallContext, *, streams: bool) -> OpenCall:
+        if self._over:
+            raise gone()
         left = context.deadline - self._clock.monotonic()
         if left <= 0:
             raise opencall.late(name)
@@ -182,7 +185,8 @@ class OutwardCalls:
         self._break(call, opencall.not_read(call.name), drop=True)
 
     def fail_all(self) -> None:
-        """The connection is gone."""
+        """The connection is gone; no call begins any more."""
+        self._over = True
         calls, self._open = list(self._open.values()), {}
         for call in calls:
             self._release(call)

@@ -138,17 +138,29 @@ class Kernel:
             self.packs.mkdir(parents=True, exist_ok=True)
             aside.rename(self.packs / name)
 
-    def start(self, *options: str, ready: float = 30.0, **more: str) -> float:
-        """Start it and wait until it is ready; the seconds that this took."""
+    def launch(self, *options: str, **more: str) -> None:
+        """Start its process, and wait for nothing."""
         assert self.process is None
-        began = time.monotonic()
         with (self.folder / "log").open("ab") as log:
             command = [str(RUMI), "serve", *options]
             self.process = subprocess.Popen(
                 command, env=self.environment(**more), stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
+
+    def connect(self, token: str = "") -> None:
+        """The client of `request`: as the owner, or with a token."""
+        headers = {"authorization": f"Bearer {token}"} if token else {}
         transport = httpx.HTTPTransport(uds=str(self.profile / "run" / "admin.sock"))
-        self.http = httpx.Client(transport=transport, base_url="http://localhost", timeout=120, trust_env=False)
+        self.http = httpx.Client(
+            transport=transport, base_url="http://localhost", timeout=120, trust_env=False, headers=headers
+        )
+
+    def start(self, *options: str, ready: float = 30.0, **more: str) -> float:
+        """Start it and wait until it is ready; the seconds that this took."""
+        began = time.monotonic()
+        self.launch(*options, **more)
+        self.connect()
+        assert self.process is not None
         while (state := self._state()) != "ready":
             assert self.process.poll() is None, f"the kernel ended with {self.process.returncode}\n{self.log}"
             assert time.monotonic() - began < ready, f"the kernel is {state} after {ready} s\n{self.log}"
@@ -193,6 +205,8 @@ class Kernel:
 
     def ends_well(self) -> None:
         """Stop it if it runs, and look at what it left (S10)."""
+        if self.process is None and not self.instances:
+            return  # it never got so far
         if self.process is not None:
             code, seconds = self.stop()
             assert (code, seconds < 15) == (0, True), f"exit code {code} after {seconds:.1f} s\n{self.log}"
@@ -286,6 +300,12 @@ class Kernel:
     def container_of(self, pack: str) -> list[str]:
         return [item["Id"] for item in self.containers() if item["Labels"]["org.rumi.pack"] == pack]
 
+    def children(self) -> list[str]:
+        """Ids of the processes that it started."""
+        assert self.process is not None
+        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return [pid for task in tasks for pid in (task / "children").read_text().split()]
+
     @property
     def memory_kib(self) -> int:
         """Resident memory of the kernel process."""
@@ -355,7 +375,7 @@ def world(make_kernel, canaries) -> Iterator[Kernel]:
             "call": kernel.try_call("service.hello", {"name": "Ada"}, 2.0),
             "states": {name: kernel.state(name) for name in (*GOOD, *BAD)},
             "containers": kernel.containers(),
-            "children": Path(f"/proc/{kernel.process.pid}/task/{kernel.process.pid}/children").read_text().split(),
+            "children": kernel.children(),
         }
         kernel.facts["end without engine"] = kernel.stop()
         kernel.facts["ready after"] = kernel.start(ready=45.0)

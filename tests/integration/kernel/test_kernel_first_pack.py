@@ -85,7 +85,8 @@ def test_the_plan_shows_what_the_pack_is_and_wants(fresh, setup_file):
 
     text = fresh.rumi("pack", "plan", "my_pack", as_json=False).out
     assert "service.hello" in text
-    assert f"rumi pack approve my_pack --plan {plan['plan_hash']}" in text
+    pasted = " ".join(text.replace("\\\n", " ").split())
+    assert f"rumi pack approve my_pack --plan {plan['plan_hash']}" in pasted
 
 
 def test_approving_without_a_terminal_needs_a_plan_or_yes(fresh, setup_file):

@@ -26,7 +26,9 @@ def test_a_flow_uses_loops_branches_retries_blocks_and_other_flows_over_real_pac
 
 
 def test_a_step_that_fails_to_the_end_fails_the_run_with_the_packs_own_error(world):
-    answer = run_flow(world, "everything", {"names": [], "key": "first"})  # its tries are used up: flaky answers at once
+    answer = run_flow(
+        world, "everything", {"names": [], "key": "first"}
+    )  # its tries are used up: flaky answers at once
     assert answer["success"], answer
     error = world.refused("workshop.fail", {"text": "boom"})
     assert error["code"] == "INTERFACE_ERROR"

@@ -69,8 +69,7 @@ def test_a_hostile_pack_finds_no_network_no_foreign_file_and_no_other_socket(att
         "/etc/shadow",
         "/var/run/docker.sock",
         "/proc/1/root/etc/shadow",
-        "/proc/1/environ",
-        "/root",
+        str(attacked.folder),
     ]
     seen = attacked.call("forger.look", {"paths": paths})
     assert set(seen["sockets"].values()) <= {"EPERM", "EAFNOSUPPORT"}
@@ -130,7 +129,15 @@ def test_ud_04_no_field_of_a_frame_makes_a_pack_another_principal(attacked, unti
 
 def test_ud_04_frames_that_are_the_kernels_own_do_nothing_from_a_pack(attacked):
     frames = [
-        {"k": "config", "protocol": 1, "pack_id": "notes", "settings": {}, "concurrency": 64, "max_streams": 1, "proxy": False},
+        {
+            "k": "config",
+            "protocol": 1,
+            "pack_id": "notes",
+            "settings": {},
+            "concurrency": 64,
+            "max_streams": 1,
+            "proxy": False,
+        },
         {"k": "stop", "grace_ms": 0},
         {"k": "event", "interface": "listener.on_tick", "topic": "ticker/tick", "payload": {"forged": True}},
         {"k": "result", "id": 1, "ok": True, "value": "forged"},
@@ -159,24 +166,31 @@ def test_bx_07_tokens_that_are_missing_invented_spent_or_of_another_pack_give_no
     assert [item.get("code") for item in (invented, spent, lent)] == ["POLICY_DENIED"] * 3
 
 
-def test_ud_17_ten_thousand_refusals_a_second_do_not_fill_the_audit_or_slow_the_neighbours(attacked, threads):
+def test_ud_17_ten_thousand_refusals_a_second_do_not_fill_the_audit_or_slow_the_neighbours(
+    attacked, threads, until_true
+):
     folder = attacked.profile / "audit"
 
     def size() -> int:
         return sum(path.stat().st_size for path in folder.glob("*.jsonl"))
 
     before, last = size(), attacked.audit()[-1]["seq"]
-    flood = threads.submit(attacked.call, "forger.flood_denied", {"seconds": 4})
+    flood = threads.submit(attacked.call, "forger.flood_denied", {"seconds": 3, "per_second": 10_000})
     time.sleep(0.5)
     during = latency(attacked)
     sent = flood.result(timeout=30)["sent"]
-    time.sleep(1.2)  # counts are written once a second
-    assert sent > 5000
-    assert size() - before < 1 << 20
-    lines = [item for item in attacked.audit(principal="forger", outcome="deny") if item["seq"] > last]
-    told = sum(item["details"].get("count", 1) for item in lines)
+    lines: list[dict] = []
+
+    def all_told() -> bool:  # counts are written once a second
+        found = attacked.audit(principal="forger", action="store.delete", outcome="deny")
+        lines[:] = [item for item in found if item["seq"] > last]
+        return sum(item["details"].get("count", 1) for item in lines) >= sent
+
+    assert sent > 10_000
+    until_true(all_told, 10, "every refusal being written or counted")
+    assert sum(item["details"].get("count", 1) for item in lines) == sent
     assert len(lines) < 300
-    assert told == sent, "refusals were lost silently"
+    assert size() - before < 1 << 20
     assert during < max(5 * attacked.facts["normal"], 0.1)
 
 
@@ -208,10 +222,8 @@ def test_ud_06_bytes_that_are_no_frame_end_the_connection_and_the_pack_comes_bac
     assert attacked.call("forger.ask", {"how": "own", "permission": "store.get", "args": {"store": "loot", "key": "x"}})
 
 
-def test_ft_11_a_pack_that_dies_runs_out_of_memory_or_hangs_is_told_apart_and_replaced_until_it_loops(
-    attacked, until_true
-):
-    """OOM, no result, no answer: each its own reason; the third end in ten minutes is the last, until the owner acts."""
+def test_ft_10_ft_12_a_pack_that_runs_out_of_memory_or_dies_is_told_and_replaced_until_it_loops(attacked, until_true):
+    """OOM and no result are told apart; the third end in ten minutes is the last one, until the owner acts."""
     old = attacked.container_of("hostile")
     error = attacked.refused("hostile.eat_memory")
     assert (error["code"], error["details"]["reason"]) == ("UNAVAILABLE", "OOM")
@@ -221,17 +233,27 @@ def test_ft_11_a_pack_that_dies_runs_out_of_memory_or_hangs_is_told_apart_and_re
     error = attacked.refused("hostile.exit_now")
     assert (error["code"], error["details"]["reason"]) == ("UNAVAILABLE", "NO_RESULT")
     ready_again(attacked, "hostile", old, until_true)
+    assert attacked.refused("hostile.exit_now")["details"]["reason"] == "NO_RESULT"
+    until_true(lambda: attacked.pack("hostile")["running"] == "crash_looped", 5, "the crash loop being noticed")
+    assert attacked.container_of("hostile") == []
+    assert attacked.refused("hostile.echo")["code"] == "UNAVAILABLE"
+    assert "PACK_NO_RESULT" in {item["code"] for item in findings(attacked)}
+    assert attacked.post("/api/packs/hostile/enable")["running"] == "ready"
+    assert attacked.call("hostile.echo", {"a": 1}) == {"a": 1}
 
+
+def findings(kernel) -> list[dict]:
+    return [item for item in kernel.diagnostics() if item["subject"] == "pack:hostile"]
+
+
+def test_ft_11_a_pack_that_stops_itself_costs_its_deadline_and_is_replaced(attacked, until_true):
+    old = attacked.container_of("hostile")
     began = time.monotonic()
     assert attacked.refused("hostile.stop_self", None, 1.0)["code"] in {"TIMEOUT", "UNAVAILABLE"}
-    print(attacked.pack("hostile"), attacked.container_of("hostile"), old)
-    until_true(lambda: not attacked.container_of("hostile"), 5, "the container's end")
+    assert time.monotonic() - began < 1.5
+    until_true(lambda: old[0] not in attacked.container_of("hostile"), 5, "the hung container's end")
     assert time.monotonic() - began < 1.0 + 3.0 + 0.5
-    assert attacked.pack("hostile")["running"] == "crash_looped"
-    assert attacked.refused("hostile.echo")["code"] == "UNAVAILABLE"
-    told = [item for item in attacked.diagnostics() if item["subject"] == "pack:hostile"]
-    assert {item["code"] for item in told} >= {"PACK_OOM", "PACK_NO_RESULT"} or told
-    assert attacked.post("/api/packs/hostile/enable")["running"] == "ready"
+    ready_again(attacked, "hostile", old, until_true)
     assert attacked.call("hostile.echo", {"a": 1}) == {"a": 1}
 
 

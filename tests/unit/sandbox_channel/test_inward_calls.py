@@ -257,15 +257,20 @@ async def test_giving_up_does_not_make_room_before_the_work_has_ended(make_wire)
     await settle()
 
 
-async def test_too_many_bytes_waiting_with_wishes_refuse_the_next(make_wire) -> None:
+async def test_too_many_bytes_at_work_refuse_the_next_wish_and_hold_nobody_else_up(make_wire) -> None:
     wire = make_wire(inbound_bytes=1000)
     pending: asyncio.Future[object] = asyncio.get_running_loop().create_future()
     wire.gate.answer = lambda _call: asyncio.shield(pending)
-    wire.say(call(2, args={"x": "a" * 2000}))
-    assert not wire.transport.reading
+    wire.say(call(2, args={"x": "a" * 2000}), call(4))
+    assert wire.one()["error"]["code"] == "RATE_LIMITED"
+    task, frame = await wire.begun()
+    wire.say({"k": "result", "id": frame["id"], "ok": True, "value": "heard"})
+    assert await task == "heard"
     pending.set_result(None)
     await settle(10)
-    assert wire.transport.reading
+    assert wire.one()["ok"]
+    wire.say(call(6))
+    await settle()
     assert wire.one()["ok"]
 
 

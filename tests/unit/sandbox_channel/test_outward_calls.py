@@ -251,3 +251,21 @@ async def test_the_first_frame_of_a_turn_leaves_at_once_and_the_others_together(
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_call_that_was_made_before_the_end_and_starts_after_it_fails_at_once(wire: Wire) -> None:
+    task = wire.begin()
+    wire.channel.abort("now")
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(task, 1)
+
+
+async def test_a_single_call_is_written_without_waiting_for_the_end_of_the_turn(wire: Wire) -> None:
+    for _ in range(3):
+        before = wire.transport.writes
+        task = wire.begin()
+        await asyncio.sleep(0)
+        assert wire.transport.writes == before + 1
+        (frame,) = wire.transport.frames()
+        wire.say({"k": "result", "id": frame["id"], "ok": True})
+        await task
