@@ -55,6 +55,7 @@ from core_runtime.interfaces.launch.serving import Root, Serving
 from core_runtime.interfaces.ports import KernelDoors
 from core_runtime.kernel import Kernel, KernelParts
 from core_runtime.kernel.boot import BootOptions, BootParts, BootSequence
+from core_runtime.kernel.copies import ApprovedCopies
 from core_runtime.kernel.diagnostics import Diagnostic, DiagnosticsBook, Severity
 from core_runtime.kernel.events import KernelEvents
 from core_runtime.kernel.facts import ApprovalFacts
@@ -274,6 +275,7 @@ class Assembly:
                 flow_files=self.flow_files,
                 settings=ProfileSettings(self.profile.root),
                 diagnostics=self.diagnostics,
+                names=self.profile.signed("names"),
             ),
             self.runner,
         )
@@ -302,7 +304,13 @@ class Assembly:
         values = self.profile.values
         permissive = values.security_mode == "permissive"
         return Supervisor(
-            Surroundings(self.engine, listeners, Channels(self.clock), BrokerGate(self.broker)),
+            Surroundings(
+                self.engine,
+                listeners,
+                Channels(self.clock),
+                BrokerGate(self.broker),
+                ApprovedCopies(self.approvals),
+            ),
             SameUid(os.geteuid()) if permissive else pack_uids(self.profile),
             events=self.lifecycle,
             clock=self.clock,

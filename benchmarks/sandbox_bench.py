@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-import json
+import asyncio
 import shutil
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from backend_core.ecosystem.describe import read_pack
 from core_runtime.adapters.docker_engine import DockerEngine
+from core_runtime.adapters.sealed_tree.reader import digest_of
 from core_runtime.adapters.unix_sockets import UnixListeners
 from core_runtime.authority import CallContext
 from core_runtime.capability.model import CapabilityCall
@@ -103,6 +103,14 @@ class Bench:
         return replace(build_spec(launch, place, Caps()), entrypoint=NOTHING)
 
 
+class _Sealed:
+    """Hashes the copy, as the kernel does before each start."""
+
+    async def whole(self, launch: PackLaunch) -> None:
+        """See `SealedCopies`."""
+        await asyncio.to_thread(digest_of, launch.sealed_root)
+
+
 @asynccontextmanager
 async def bench(image: str) -> AsyncIterator[Bench]:
     """Build it, and leave nothing behind."""
@@ -117,7 +125,7 @@ async def bench(image: str) -> AsyncIterator[Bench]:
 
     with tempfile.TemporaryDirectory(prefix="rumi-bench-") as name:
         root = Path(name)
-        around = Surroundings(engine, UnixListeners(root / "run", clock), channel, quiet)
+        around = Surroundings(engine, UnixListeners(root / "run", clock), channel, quiet, _Sealed())
         config = SandboxConfig(instance_id=instance, image=image)
         uids = PackUids(_Book(), lambda _info: UidMap(LEAST_BASE, LEAST_BASE))
         supervisor = Supervisor(around, uids, events=quiet, clock=clock, config=config)
@@ -167,16 +175,3 @@ def docker_run(spec: ContainerSpec, seccomp_file: Path) -> float:
     seconds = time.perf_counter() - began
     subprocess.run(["docker", "rm", "--force", "--volumes", spec.name], check=True, capture_output=True)
     return seconds
-
-
-def options(description: str, *, rounds: int) -> argparse.Namespace:
-    """`--image` and `--rounds`, the same for each of these scripts."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--image", default="rumi-sandbox:current", help="the sandbox image")
-    parser.add_argument("--rounds", type=int, default=rounds, help="how often each side is measured")
-    return parser.parse_args()
-
-
-def report(**figures: object) -> None:
-    """The one JSON line."""
-    print(json.dumps(figures))

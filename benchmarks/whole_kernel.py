@@ -133,6 +133,10 @@ class WholeKernel:
         """One call of a pack of `install`, over the owner's socket."""
         return self.ask("POST", f"/api/interfaces/service.{pack_id}/call", {"args": {"name": "Ada"}})
 
+    def run_flow(self, flow: str) -> object:
+        """One run of a flow of `install`, to its end."""
+        return self.ask("POST", f"/api/flows/{flow}/run", {"inputs": {"name": "Ada"}})
+
     def wait_for(self, condition: Callable[[], bool], what: str) -> None:
         """Return once it holds. Raises `SystemExit` when that takes too long."""
         until = time.monotonic() + PATIENCE_SECONDS

@@ -15,13 +15,14 @@ from pydantic import BaseModel, ValidationError
 from backend_core.ecosystem.convert import component_of, descriptor_of
 from backend_core.ecosystem.models import EcosystemModel, ManifestModel, PermissionsModel
 from backend_core.ecosystem.pack_files import PackFolder, UnreadableFile
-from backend_core.ecosystem.problems import problems_of
+from backend_core.ecosystem.problems import MAX_PROBLEMS, problems_of
 from core_runtime.ids import ancestors, is_pack_id
 from core_runtime.packs import ComponentDecl, PackDescriptor, Problem, ScannedPack
 
 Model = TypeVar("Model", bound=BaseModel)
 ECOSYSTEM_FILE = "backend/ecosystem.json"
 PERMISSIONS_FILE = "backend/permissions.json"
+MAX_FLOW_BYTES = 1_048_576  # of all flows of one pack: loading them costs the kernel seconds and memory
 _LISTED = {"blocks": ".py", "flows": ".flow.yaml", "modifiers": ".modifier.yaml"}
 
 
@@ -61,6 +62,7 @@ class _Reader:
             permissions = self._model(PERMISSIONS_FILE, PermissionsModel) or permissions
         components = self._components()
         files = {name: self._names(f"backend/{name}", suffix) for name, suffix in _LISTED.items()}
+        self._check_flows(files["flows"])
         if ecosystem is not None:
             self._check_ecosystem(ecosystem)
         self._check_permissions(permissions)
@@ -97,11 +99,23 @@ class _Reader:
             if not self._folder.exists(f"backend/components/{name}/setup.py"):
                 self._add(f"backend/components/{name}/setup.py", "", "This file is missing.")
             if manifest is None:
+                if len(self.problems) >= MAX_PROBLEMS:
+                    break
                 continue
             if manifest.id != name:
                 self._add(file, "/id", f"The component calls itself {manifest.id!r}, its folder is {name!r}.")
             found.append(component_of(manifest))
         return found
+
+    def _check_flows(self, names: tuple[str, ...]) -> None:
+        try:
+            size = self._folder.size_of("backend/flows", names) if names else 0
+        except UnreadableFile as error:
+            self.problems.append(error.problem)
+            return
+        if size > MAX_FLOW_BYTES:
+            text = f"The flows of this pack are {size:,} bytes together; at most {MAX_FLOW_BYTES:,} are read."
+            self._add("backend/flows", "", text, "Make them fewer or shorter.")
 
     def _check_ecosystem(self, model: EcosystemModel) -> None:
         if model.pack_id != self._pack_id:

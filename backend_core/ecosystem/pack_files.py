@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from core_runtime.packs import Problem
 
 MAX_JSON_BYTES = 1_048_576
+MAX_JSON_TOGETHER = 4_194_304  # of one pack: what it says of itself is read again at every change, before any approval
 MAX_ENTRIES = 2_000
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -35,14 +36,19 @@ class PackFolder:
 
     def __init__(self, root: Path) -> None:
         self._root_fd = os.open(root, _DIRECTORY)
+        self._left = MAX_JSON_TOGETHER
 
     def close(self) -> None:
         """Let go of the root."""
         os.close(self._root_fd)
 
     def read_json(self, path: str) -> object:
-        """Parse one strict JSON file (UTF-8, no duplicate keys, no NaN, 1 MiB). Raises `UnreadableFile`."""
+        """Parse one strict JSON file (UTF-8, no repeated key, no NaN, 1 MiB; 4 MiB for all). Raises `UnreadableFile`."""
         raw = self.read_bytes(path, MAX_JSON_BYTES)
+        self._left -= len(raw)
+        if self._left < 0:
+            text = f"The JSON files of this pack are larger than {MAX_JSON_TOGETHER:,} bytes together."
+            raise UnreadableFile(Problem(path, "", text))
         try:
             return json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
         except UnicodeDecodeError:
@@ -78,6 +84,14 @@ class PackFolder:
         except OSError:
             return False
         return True
+
+    def size_of(self, folder: str, names: Iterable[str]) -> int:
+        """Bytes of these files of one folder together. Raises `UnreadableFile`."""
+        try:
+            with self._parent(f"{folder}/x") as (opened, _):
+                return sum(os.stat(name, dir_fd=opened, follow_symlinks=False).st_size for name in names)
+        except OSError as error:
+            raise UnreadableFile(Problem(folder, "", f"This folder cannot be read: {error.strerror}.")) from None
 
     def names(self, path: str, *, folders: bool = False, suffix: str = "") -> tuple[str, ...]:
         """Sorted names of the regular files (or folders) in the folder `path`; empty if there is none.

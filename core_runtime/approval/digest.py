@@ -14,7 +14,7 @@ import json
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import NamedTuple
 
 from core_runtime.errors import ValidationFailed
 
@@ -31,18 +31,13 @@ MAX_PATH_BYTES = 240
 _NO_NAMES = frozenset({"", ".", ".."})
 
 
-@dataclass(frozen=True, slots=True)
-class FileEntry:
+class FileEntry(NamedTuple):
     """One regular file: path with `/` relative to the pack's root, owner's execute bit, size in bytes, hex SHA-256."""
 
     path: str
     executable: bool
     size: int
     sha256: str
-
-    def to_row(self) -> list[object]:
-        """The row that is hashed."""
-        return [self.path, "x" if self.executable else "-", self.size, self.sha256]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +60,17 @@ class TreeDigest:
 def tree_digest(entries: Iterable[FileEntry]) -> TreeDigest:
     """Digest a set of entries, in whatever order. Raises `ValidationFailed` for what no pack may hold."""
     ordered = tuple(sorted(entries, key=lambda entry: entry.path.encode("utf-8", "surrogatepass")))
-    for entry in ordered:
-        check_path(entry.path)
-    for entry, following in pairwise(ordered):
-        if entry.path == following.path:
-            raise invalid(entry.path, "twice", "named twice.")
+    rows: list[list[object]] = []
+    total, before = 0, ""
+    for path, executable, size, sha256 in ordered:
+        check_path(path)
+        if path == before:
+            raise invalid(path, "twice", "named twice.")
+        before = path
+        total += size
+        rows.append([path, "x" if executable else "-", size, sha256])
     check_twins(entry.path for entry in ordered)
-    check_totals(len(ordered), sum(entry.size for entry in ordered))
-    rows = [entry.to_row() for entry in ordered]
+    check_totals(len(ordered), total)
     text = json.dumps(rows, separators=(",", ":"), ensure_ascii=False)
     return TreeDigest(hashlib.sha256(text.encode("utf-8")).hexdigest(), ordered)
 

@@ -7,6 +7,7 @@ never reads a disk. Questions that each call asks (`status`, `grants`, `sealed`)
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from core_runtime.approval.approving import Situation
@@ -139,13 +140,7 @@ class Ledger:
     def _with_parents(self, statuses: dict[str, PackStatus]) -> dict[str, PackStatus]:
         known, identities = self._ancestors(statuses), self._identities()
         return {
-            pack_id: PackStatus(
-                state=status.state,
-                reason=status.reason,
-                digest=status.digest,
-                approved_digest=status.approved_digest,
-                parent=parent_problem(pack_id, identities, known),
-            )
+            pack_id: replace(status, parent=parent_problem(pack_id, identities, known))
             for pack_id, status in statuses.items()
         }
 

@@ -98,7 +98,9 @@ class PackStatus:
     """Where a pack stands now, as `decide` and people need it.
 
     `reason` is a sentence; `parent` names the first ancestor that is not approved or does not consent, or is None.
-    `digest` is that of the folder as last seen, `approved_digest` that of the bytes that may run.
+    `digest` is that of the folder as last seen, `approved_digest` that of the bytes that may run. `holds_names` is true
+    while an approval stands that the owner did not switch off, even one that cannot be used right now: until then
+    nobody else gets the pack's interface names and flow ids (BX-11).
     """
 
     state: PackState
@@ -106,6 +108,7 @@ class PackStatus:
     digest: str | None = None
     approved_digest: str | None = None
     parent: str | None = None
+    holds_names: bool = False
 
     @property
     def runnable(self) -> bool:

@@ -127,6 +127,8 @@ def open_sealed(parts: ApprovalParts, record: PackRecord, observed: Observed | N
         if observed is None or observed.digest != record.digest:
             raise
         parts.sealed.seal(observed.root, record.digest)
+        details = {"digest": record.digest, "mended": "copied again from the folder, whose bytes are the approved ones"}
+        note(parts, AuditEntry(AuditCategory.SECURITY, "sealed.damaged", Outcome.OK, record.pack_id, details=details))
     root = parts.sealed.path(record.digest)
     return SealedPack(root, record.digest, read_sound(parts, parts.catalog.read(root, record.pack_id)))
 

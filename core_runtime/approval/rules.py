@@ -7,7 +7,7 @@ the facts. Anything that is not known is a no.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -36,6 +36,18 @@ class Facts:
 
 def standing(facts: Facts) -> PackStatus | None:
     """Where a pack stands; None for one that there is nothing to say of (no folder, no approval)."""
+    status = _state_of(facts)
+    return replace(status, holds_names=_holds_names(facts.record)) if status else None
+
+
+def _holds_names(record: PackRecord | TamperedRecord | None) -> bool:
+    """Names are let go of by the owner's act alone: not by a folder that broke, nor by a record somebody damaged."""
+    if isinstance(record, TamperedRecord):
+        return True
+    return record is not None and bool(record.digest) and record.disabled is not DisabledBy.OWNER
+
+
+def _state_of(facts: Facts) -> PackStatus | None:
     observed, record = facts.observed, facts.record
     digest = observed.digest if observed else None
     if isinstance(record, TamperedRecord):

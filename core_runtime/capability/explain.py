@@ -226,7 +226,7 @@ def _confirm(refused: Refused) -> RumiError:
     if refused.decision.rule.startswith("policy:"):
         return ConfirmationRequired(
             "The owner's policy asks a person before this call.",
-            hint="policy.owner_approvals, or a lower risk in the interface's manifest, decides whether it is asked.",
+            hint="This version cannot ask a person yet: the interface's manifest would have to declare a lower risk.",
             details={"code": bool(refused.decision.details.get("code"))},
         )
     return ConfirmationRequired(

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from types import MappingProxyType
 
 from core_runtime.canonical import sha256_hex
 from core_runtime.errors import ApprovalDenied, NotFound, Unavailable
@@ -67,10 +68,24 @@ class FlowBook:
 
     def __init__(self, *, known_interfaces: Names | None = None) -> None:
         self._known_interfaces = known_interfaces
+        self._pins: dict[str, str] = {}
         self._entries: tuple[FlowEntry, ...] = ()
         self._by_id: dict[str, FlowEntry] = {}
         self._cache: OrderedDict[tuple[str, str, str], LoadedFlow] = OrderedDict()
         self._lock = threading.Lock()
+
+    @property
+    def pins(self) -> Mapping[str, str]:
+        """Flow id -> the pack that holds it, up or not."""
+        return MappingProxyType(self._pins)
+
+    def recall(self, pins: Mapping[str, str]) -> None:
+        """Pins of an earlier life of the kernel; they hold until their pack lets go of them."""
+        self._pins = {**pins, **self._pins}
+
+    def release(self, pack_id: str) -> None:
+        """Free the ids of a pack that the owner let go. Who was refused before gets them when it registers again."""
+        self._pins = {flow_id: holder for flow_id, holder in self._pins.items() if holder != pack_id}
 
     def warm(self, owner: str, files: Files) -> None:
         """Load definitions ahead of `register_*`; may be called in a thread, so that large files hold nobody up."""
@@ -97,6 +112,8 @@ class FlowBook:
     def register_pack(self, pack_id: str, files: Files) -> tuple[FlowProblem, ...]:
         """All flows of an approved pack, in place of what it had; every problem and diagnostic is returned."""
         entries = self._register(pack_id, files, None)
+        self.release(pack_id)
+        self._pins.update({entry.flow_id: pack_id for entry in entries if entry.flow_id and _holds(entry)})
         found = [problem for entry in entries for problem in entry.problems]
         claims = [
             FlowProblem(entry.file, 1, 1, entry.diagnostic) for entry in entries if entry.flow and entry.diagnostic
@@ -192,21 +209,25 @@ class FlowBook:
         state = FlowState.ACTIVE if approved else FlowState.PENDING
         return FlowEntry(loaded.flow.flow_id, owner, file, loaded.digest, state, loaded.flow, "", loaded.problems)
 
-    @staticmethod
-    def _claim(entry: FlowEntry, claimed: dict[str | None, FlowEntry]) -> FlowEntry:
+    def _claim(self, entry: FlowEntry, claimed: dict[str | None, FlowEntry]) -> FlowEntry:
         if entry.state is FlowState.DISABLED:
             return entry
-        first = claimed.setdefault(entry.flow_id, entry)
-        if first is entry:
+        holder = self._pins.get(entry.flow_id or "", entry.owner)
+        first = claimed.get(entry.flow_id)
+        if first is None and holder == entry.owner:
+            claimed[entry.flow_id] = entry
             return entry
-        diagnostic = (
-            f"The flow id {entry.flow_id!r} belongs to {_said(first)} already; that of {_said(entry)} is disabled."
-        )
+        whose = _said(first) if first else f"the pack {holder!r}"
+        diagnostic = f"The flow id {entry.flow_id!r} belongs to {whose} already; that of {_said(entry)} is disabled."
         return replace(entry, state=FlowState.DISABLED, diagnostic=diagnostic)
 
     def _place(self, entries: list[FlowEntry]) -> None:
         by_id = {entry.flow_id: entry for entry in entries if entry.flow_id and entry.state is not FlowState.DISABLED}
         self._entries, self._by_id = tuple(entries), by_id
+
+
+def _holds(entry: FlowEntry) -> bool:
+    return entry.state is not FlowState.DISABLED
 
 
 def _said(entry: FlowEntry) -> str:

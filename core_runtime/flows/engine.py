@@ -23,7 +23,7 @@ from core_runtime.flows.running.outcome import as_rumi
 from core_runtime.flows.running.runner import Pause, Runner
 from core_runtime.flows.running.slots import Slots, Ticket
 from core_runtime.flows.running.state import Run, RunState
-from core_runtime.flows.running.whole import Outcome, checked_inputs, entered, run_flow
+from core_runtime.flows.running.whole import Outcome, checked_inputs, entered, refuse_core, run_flow
 from core_runtime.ids import request_id, run_id
 
 
@@ -94,8 +94,9 @@ class FlowEngine:
     ) -> RunResult:
         """Run a flow and wait for its end; giving up the call cancels the run.
 
-        Raises what keeps it from beginning: `NotFound`, `ApprovalDenied`, `Unavailable`, `ValidationFailed`, `Conflict`
-        (a cycle), `TooLarge` (a chain over 10), `RateLimited`. What fails later is in the result.
+        Raises what keeps it from beginning: `NotFound`, `ApprovalDenied`, `PolicyDenied` (a flow of the kernel itself),
+        `Unavailable`, `ValidationFailed`, `Conflict` (a cycle), `TooLarge` (a chain over 10), `RateLimited`. What fails
+        later is in the result.
         """
         identifier = await self.start(flow_id, inputs, actor=actor, context=context)
         return await self.wait(identifier)
@@ -104,11 +105,19 @@ class FlowEngine:
         self, flow_id: str, inputs: object, *, actor: Actor | None = None, context: CallContext | None = None
     ) -> str:
         """Begin a run and return its id at once. Raises as `run` does."""
+        flow = self._book.active(flow_id)
+        refuse_core(flow)
+        return await self._start(flow, inputs, self._context(actor, context))
+
+    async def run_core(self, flow_id: str) -> RunResult:
+        """Run a flow of the kernel itself, for the kernel alone."""
+        flow = self._book.active(flow_id)
+        return await self.wait(await self._start(flow, {}, self._context(None, None)))
+
+    async def _start(self, flow: Flow, inputs: object, given: CallContext) -> str:
         if self._closing:
             raise Unavailable("The kernel is stopping.", hint="Try again when it is back.")
-        flow = self._book.active(flow_id)
-        given = self._context(actor, context)
-        entered(given, flow_id, "")
+        entered(given, flow.flow_id, "")
         checked = await checked_inputs(flow, inputs)
         identifier = run_id()
         run = Run(identifier, flow, replace(given, run_id=identifier), Meter(self._clock))

@@ -14,7 +14,7 @@ from core_runtime.flows.expressions.template import Template
 from core_runtime.flows.problems import Place
 from core_runtime.schemas import CompiledSchema
 
-CORE_OWNER = "core"
+CORE_OWNER = "kernel"  # a reserved id: no pack can be called so and have its flows taken for the kernel's own
 HOST_OWNER = "host"
 
 

@@ -39,7 +39,7 @@ class SettingsSource(Protocol):
     """The `settings` context."""
 
     def settings_of(self, owner: str) -> Mapping[str, object]:
-        """The settings of a flow's owner: a pack id, `host` or `core`."""
+        """The settings of a flow's owner: a pack id, `host` or `kernel`."""
 
 
 class RunObserver(Protocol):

@@ -110,7 +110,7 @@ class BootSequence:
         runnable = [view.pack_id for view in self._parts.approvals.list() if view.status.runnable]
         decided = {view.pack_id: view.record.decided_at for view in self._parts.approvals.list() if view.record}
         order = sorted(runnable, key=lambda pack_id: (len(ancestors(pack_id)), decided.get(pack_id, 0.0), pack_id))
-        self._parts.lifecycle.expect(order)
+        await self._parts.lifecycle.expect(order)
         self._on_planned()
         return {"packs": order}
 

@@ -79,7 +79,7 @@ class Kernel:
         parts.world.boots_with(parts.boot.steps())
         for file, data in await asyncio.to_thread(parts.flow_files.of_core):
             parts.book.register_core(file, data)
-        result = await parts.engine.run(STARTUP_FLOW, {})
+        result = await parts.engine.run_core(STARTUP_FLOW)
         if result.error is not None:
             raise result.error
         if not parts.boot.ready:

@@ -12,19 +12,18 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from core_runtime.approval.model import PackState, PackStatus, SealedPack
+from core_runtime.approval.model import PackStatus, SealedPack
 from core_runtime.errors import RumiError, ValidationFailed
 from core_runtime.flows.book import FlowBook
 from core_runtime.kernel.diagnostics import Diagnostic, DiagnosticsBook, Severity
 from core_runtime.kernel.events import KernelEvents
+from core_runtime.kernel.held_names import NameKeeper
 from core_runtime.kernel.pack_settings import resolve_settings
-from core_runtime.kernel.ports import FlowFiles, OwnerSettings, PackRunner, SealedSource, Standings
+from core_runtime.kernel.ports import FlowFiles, HeldNames, OwnerSettings, PackRunner, SealedSource, Standings
 from core_runtime.kernel.router import Router
-from core_runtime.packs import PackDescriptor, Subscription
+from core_runtime.packs import InterfaceDecl, PackDescriptor, Subscription
 from core_runtime.registry.interfaces import Claim, InterfaceRegistry
 from core_runtime.sandbox.ports import ComponentReport, PackLaunch
-
-KEEPS_NAMES = frozenset({PackState.MODIFIED, PackState.APPROVED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +39,7 @@ class LifecycleParts:
     flow_files: FlowFiles
     settings: OwnerSettings
     diagnostics: DiagnosticsBook
+    names: HeldNames
 
 
 class PackLifecycle:
@@ -51,10 +51,12 @@ class PackLifecycle:
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._running: dict[str, SealedPack] = {}
         self._settings: dict[str, Mapping[str, object]] = {}
+        self._costly: dict[str, frozenset[str]] = {}
+        self._held = NameKeeper(parts.names, parts.registry, parts.flows, parts.diagnostics)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def settings_of(self, owner: str) -> Mapping[str, object]:
-        """The settings of a running pack, for its flows; nothing for `host` and `core`."""
+        """The settings of a running pack, for its flows; nothing for `host` and `kernel`."""
         return self._settings.get(owner, {})
 
     def changed(self, pack_id: str) -> None:
@@ -78,18 +80,29 @@ class PackLifecycle:
             current = self._running.get(pack_id)
             if status.runnable and current is not None and current.digest == status.approved_digest:
                 return
-            if current is not None:
-                await self._down(pack_id, status)
-            elif not status.runnable and status.state not in KEEPS_NAMES:
-                self._free(pack_id)
-            if status.runnable:
-                await self._up(pack_id)
+            try:
+                if current is not None:
+                    await self._down(pack_id, status)
+                elif not status.holds_names:
+                    self._free(pack_id)
+                if status.runnable:
+                    await self._up(pack_id)
+            finally:
+                await self._held.keep()
 
-    def expect(self, pack_ids: Sequence[str]) -> None:
-        """Pin the names of these approved packs in this order, before any of them starts (the first keeps a name)."""
+    async def expect(self, pack_ids: Sequence[str]) -> None:
+        """Pin the names of these approved packs before any of them starts: those that they held before, then the first.
+
+        Names whose holder the owner let go while there was no kernel to see it are free again.
+        """
+        await self._held.recall()
+        for holder in self._held.holders():
+            if not self._parts.standings.state(holder).holds_names:
+                self._free(holder)
         for pack_id in pack_ids:
             descriptor = self._parts.standings.ceiling(pack_id)
             if descriptor is not None:
+                await self._study(descriptor)
                 self._claim(descriptor)
 
     async def restart(self, pack_id: str) -> None:
@@ -138,13 +151,15 @@ class PackLifecycle:
     async def _up(self, pack_id: str) -> None:
         parts = self._parts
         parts.diagnostics.clear(f"pack:{pack_id}")
-        sealed = await parts.sealed.sealed_for_start(pack_id)
+        sealed = parts.sealed.sealed(pack_id)
+        await self._study(sealed.descriptor)
+        files = await asyncio.to_thread(self._read_flows, sealed)
         values = parts.settings.pack_values(pack_id)
         settings = resolve_settings(sealed.descriptor, parts.settings.variable, values)
         self._running[pack_id] = sealed
         self._settings[pack_id] = settings
         self._claim(sealed.descriptor)
-        self._register_flows(sealed)
+        self._register_flows(pack_id, files)
         parts.events.declare(pack_id, _subscriptions(sealed.descriptor))
         await self._runner.start(PackLaunch(sealed.descriptor, sealed.root, sealed.digest, settings))
 
@@ -153,7 +168,7 @@ class PackLifecycle:
         self._settings.pop(pack_id, None)
         self._parts.flows.unregister_pack(pack_id)
         self._parts.events.forget(pack_id)
-        if status.state not in KEEPS_NAMES:
+        if not status.holds_names:
             self._free(pack_id)
         await self._runner.stop(pack_id, status.state.value)
         if not status.runnable:
@@ -161,6 +176,7 @@ class PackLifecycle:
 
     def _free(self, pack_id: str) -> None:
         """Let go of the names of a pack, and let those have them that were refused before."""
+        self._parts.flows.release(pack_id)
         if pack_id not in self._parts.registry.pins.values():
             return
         self._parts.registry.release(pack_id)
@@ -177,7 +193,8 @@ class PackLifecycle:
             for decl in component.provides
             if decl.name not in behind_routes
         ]
-        for refused in self._parts.registry.claim(pack_id, claims):
+        taken = {refused.name: refused for refused in self._parts.registry.claim(pack_id, claims)}
+        for refused in taken.values():
             self._say(
                 f"pack:{pack_id}",
                 f"INTERFACE_TAKEN:{refused.name}",
@@ -185,21 +202,40 @@ class PackLifecycle:
                 f"rumi pack disable {refused.holder} frees the name.",
             )
         for claim in claims:
-            try:
-                self._parts.router.learn(claim.decl.name, claim.decl.input_schema)
-            except ValidationFailed as error:
-                self._parts.registry.withdraw(pack_id, [claim.decl.name])
-                self._say(
-                    f"pack:{pack_id}",
-                    f"SCHEMA_REFUSED:{claim.decl.name}",
-                    f"The interface {claim.decl.name} is off: {error.message}",
-                    error.hint,
-                )
+            if claim.decl.name not in taken:  # the rules of a name are its holder's alone
+                self._learn(pack_id, claim.decl)
 
-    def _register_flows(self, sealed: SealedPack) -> None:
-        pack_id = sealed.descriptor.pack_id
-        for problem in self._parts.flows.register_pack(pack_id, self._parts.flow_files.of_pack(sealed)):
-            self._say(f"pack:{pack_id}", f"FLOW_OFF:{problem.file}", str(problem), f"rumi pack show {pack_id}")
+    def _learn(self, pack_id: str, decl: InterfaceDecl) -> None:
+        problem = hint = ""
+        if decl.name in self._costly.get(pack_id, ()):
+            problem, hint = "the schemas of this pack cost too much together.", "Simplify them, the patterns first."
+        else:
+            try:
+                self._parts.router.learn(decl.name, decl.input_schema)
+            except ValidationFailed as error:
+                problem, hint = error.message, error.hint
+        if problem:
+            self._parts.registry.withdraw(pack_id, [decl.name])
+            text = f"The interface {decl.name} is off: {problem}"
+            self._say(f"pack:{pack_id}", f"SCHEMA_REFUSED:{decl.name}", text, hint)
+
+    async def _study(self, descriptor: PackDescriptor) -> None:
+        """Compile its schemas ahead, in a thread: what a stranger wrote must not take the loop's time (BX-13)."""
+        over = await asyncio.to_thread(self._parts.router.study, descriptor.interfaces())
+        self._costly[descriptor.pack_id] = over
+
+    def _read_flows(self, sealed: SealedPack) -> Sequence[tuple[str, bytes]]:
+        """The flow files, parsed ahead; for a thread."""
+        files = self._parts.flow_files.of_pack(sealed)
+        self._parts.flows.warm(sealed.descriptor.pack_id, files)
+        return files
+
+    def _register_flows(self, pack_id: str, files: Sequence[tuple[str, bytes]]) -> None:
+        told: dict[str, list[str]] = {}
+        for problem in self._parts.flows.register_pack(pack_id, files):
+            told.setdefault(problem.file, []).append(problem.text())
+        for file, lines in told.items():
+            self._say(f"pack:{pack_id}", f"FLOW_OFF:{file}", "\n".join(lines), f"rumi pack show {pack_id}")
 
     async def _quietly(self, pack_id: str) -> None:
         """Converge; a failure is a diagnostic, never an exception of nobody."""

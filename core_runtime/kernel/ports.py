@@ -33,6 +33,9 @@ class Standings(Protocol):
 class SealedSource(Protocol):
     """Where what runs comes from."""
 
+    def sealed(self, pack_id: str) -> SealedPack:
+        """What may run now. Raises `ApprovalDenied`; a look-up."""
+
     async def sealed_for_start(self, pack_id: str) -> SealedPack:
         """The sealed copy, hashed again. Raises `ApprovalDenied` unless the pack and its ancestors are approved."""
 
@@ -80,6 +83,16 @@ class FlowFiles(Protocol):
 
     def of_core(self) -> Sequence[tuple[str, bytes]]:
         """The kernel's own."""
+
+
+class HeldNames(Protocol):
+    """The signed document that remembers who holds which name: `{"interfaces": {name: pack}, "flows": {id: pack}}`."""
+
+    def load(self) -> Mapping[str, object]:
+        """Its content. Raises `Conflict` for one that cannot be believed."""
+
+    def save(self, value: Mapping[str, object]) -> None:
+        """Replace it, durably. Raises `RumiError`."""
 
 
 class OwnerSettings(Protocol):

@@ -7,17 +7,17 @@ stopped being so ends as `APPROVAL_DENIED`, whatever the container still said.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 
 from core_runtime.approval.model import PackStatus
 from core_runtime.authority import CallContext, Principal
 from core_runtime.capability.policy import InterfaceTarget
 from core_runtime.errors import ApprovalDenied, NotFound, Unavailable
 from core_runtime.kernel.ports import PackRunner, Standings
-from core_runtime.packs import StoreDecl
+from core_runtime.packs import InterfaceDecl, StoreDecl
 from core_runtime.registry.interfaces import InterfaceRegistry
 from core_runtime.registry.listing import InterfaceListing
-from core_runtime.schemas import CompiledSchema, compile_schema
+from core_runtime.schemas import CompiledSchema, SchemaShelf
 from core_runtime.wire.streams import Stream
 
 
@@ -29,12 +29,20 @@ class Router:
         self._runner = runner
         self._standings = standings
         self._schemas: dict[str, CompiledSchema] = {}
+        self._shelf = SchemaShelf()
+
+    def study(self, decls: Iterable[InterfaceDecl]) -> frozenset[str]:
+        """Compile the schemas of one pack ahead of `learn`; the names for which that would cost too much.
+
+        For a thread: a pack decides how long this takes, up to a bound, and that must not be the loop's time (BX-13).
+        """
+        return self._shelf.study((decl.name, decl.input_schema) for decl in decls)
 
     def learn(self, name: str, schema: Mapping[str, object] | None) -> None:
-        """Compile the schema of an interface's arguments. Raises `ValidationFailed` for one that is not accepted."""
+        """Take the schema of an interface's arguments. Raises `ValidationFailed` for one that is not accepted."""
         self._schemas.pop(name, None)
         if schema is not None:
-            self._schemas[name] = compile_schema(schema)
+            self._schemas[name] = self._shelf.compiled(schema)
 
     def call(
         self,

@@ -53,6 +53,10 @@ class InterfaceRegistry:
         """Interface name -> pack id that holds it, up or not."""
         return MappingProxyType(self._pins)
 
+    def recall(self, pins: Mapping[str, str]) -> None:
+        """Pins of an earlier life of the kernel; they hold until their pack lets go of them."""
+        self._pins = {**pins, **self._pins}
+
     def claim(self, pack_id: str, claims: Iterable[Claim]) -> tuple[Refused, ...]:
         """Pin names to an approved pack, and list what is refused. A claim replaces the pack's earlier one."""
         claims = tuple(claims)

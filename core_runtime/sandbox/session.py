@@ -57,6 +57,13 @@ class Listeners(Protocol):
         """Listen in a fresh folder, open to `peer_uid` alone; the first right peer gets the factory's protocol."""
 
 
+class SealedCopies(Protocol):
+    """Looks at the bytes once more, just before they run."""
+
+    async def whole(self, launch: PackLaunch) -> None:
+        """Hash the sealed copy of `launch` again. Raises `ApprovalDenied` unless it is what is approved now."""
+
+
 class ChannelFactory(Protocol):
     """Makes the kernel's end of one connection; what it returns is an `asyncio.Protocol` as well."""
 
@@ -88,6 +95,7 @@ class Surroundings:
     listeners: Listeners
     channels: ChannelFactory
     gate: CapabilityGate
+    copies: SealedCopies
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,7 @@ class Supervisor:
         self._entries: dict[str, PackEntry] = {}
         self._health = HealthCheck(around.engine, config, self._entries, events)
         self._info: EngineInfo | None = None
+        self._asking: asyncio.Task[EngineInfo] | None = None
         self._hangs = HangWatch(clock, config.hang_grace_seconds)
         self._closed = False
 
@@ -142,7 +143,8 @@ class Supervisor:
             if session is None:
                 raise entry.unavailable()
             answer = await session.channel.call(interface, args, context=context, stream_in=stream_in)
-        except DeadlineExceeded:
+        except (DeadlineExceeded, asyncio.CancelledError):
+            # A caller with a deadline of its own cancels at the very instant at which the channel would say so.
             self._hangs.suspect(entry, context.deadline)
             raise
         except Unavailable as error:
@@ -219,10 +221,11 @@ class Supervisor:
                 self._move(entry, PackState.STARTING, "")  # again: a stop may have held the lock until now
                 await self._health.remove_leftovers_once()
                 self._health.ensure_running()
-                info = self._info = self._info or await self._around.engine.info()
+                info = await self._engine_info()
                 uid = await asyncio.to_thread(self._uids.of, entry.pack_id, info)
                 entry.uid = uid.outside
                 host = HostFacts(uid, info)
+                await self._around.copies.whole(entry.launch)
                 entry.session = session = Session(entry.launch, host, self._around, self._config, entry.logs)
                 await session.open()
             self._came_up(entry, session)
@@ -237,6 +240,15 @@ class Supervisor:
             raise
         finally:
             entry.starting = None
+
+    async def _engine_info(self) -> EngineInfo:
+        """Asked for once, however many packs start side by side: an engine runs programs to answer this."""
+        if self._info is None:
+            if self._asking is None or self._asking.done():
+                self._asking = asyncio.create_task(self._around.engine.info())
+                self._asking.add_done_callback(_retrieve)
+            self._info = await asyncio.shield(self._asking)
+        return self._info
 
     def _came_up(self, entry: PackEntry, session: Session) -> None:
         entry.policy.engine_works()
@@ -358,7 +370,7 @@ def _being_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _retrieve(task: asyncio.Task[None]) -> None:
+def _retrieve(task: asyncio.Task[None] | asyncio.Task[EngineInfo]) -> None:
     """Failures of starts are told through states and findings; nobody may be waiting for this very task."""
     if not task.cancelled():
         task.exception()

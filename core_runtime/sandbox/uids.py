@@ -143,7 +143,10 @@ class PackUids:
         with self._lock:
             if self._map is None or self._map[0] != info:
                 self._map = (info, self._map_of(info))
-            return self._map[1].pair(self._number(pack_id))
+            number = self._number(pack_id)
+            if number >= self._count:  # an edited book: such a uid would be another kernel's, or a person's
+                raise _damaged()
+            return self._map[1].pair(number)
 
     def _number(self, pack_id: str) -> int:
         numbers = self._loaded()
@@ -190,8 +193,12 @@ def _parse(data: bytes | None) -> dict[str, int]:
     except (ValueError, TypeError, KeyError, AttributeError):
         good = False
     if not good:
-        raise Unavailable(
-            "run/uids.json of this profile is damaged, so no uid can be given out safely.",
-            hint="Restore it from a backup; or remove it and set RUMI_UID_BASE to a fresh range.",
-        )
+        raise _damaged()
     return dict(packs)
+
+
+def _damaged() -> Unavailable:
+    return Unavailable(
+        "run/uids.json of this profile is damaged, so no uid can be given out safely.",
+        hint="Restore it from a backup; or remove it and set RUMI_UID_BASE to a fresh range.",
+    )

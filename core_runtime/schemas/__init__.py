@@ -10,5 +10,6 @@ from __future__ import annotations
 
 from core_runtime.schemas.answers import SchemaProblem
 from core_runtime.schemas.compiled import CompiledSchema, compile_schema, measure
+from core_runtime.schemas.shelf import SchemaShelf
 
-__all__ = ["CompiledSchema", "SchemaProblem", "compile_schema", "measure"]
+__all__ = ["CompiledSchema", "SchemaProblem", "SchemaShelf", "compile_schema", "measure"]

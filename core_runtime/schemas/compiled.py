@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import cache
 from typing import Final
 
 import referencing
@@ -30,14 +31,15 @@ Schema = Mapping[str, object] | bool
 
 
 class CompiledSchema:
-    """A schema that was accepted. Thread-safe."""
+    """A schema that was accepted. Thread-safe. `cost` is its size: values and states of its patterns."""
 
-    __slots__ = ("_patterns", "_validator", "schema")
+    __slots__ = ("_patterns", "_validator", "cost", "schema")
 
     def __init__(self, schema: Schema, patterns: dict[str, LinearPattern]) -> None:
         self.schema = schema
+        self.cost = measure(schema) + sum(pattern.size for pattern in patterns.values())
         self._patterns = patterns
-        validator_class: type[Validator] = extend(Draft202012Validator, keywords(patterns))  # type: ignore[no-untyped-call]
+        validator_class = _validator_class(patterns) if patterns else _plain_class()
         self._validator: Validator = validator_class(schema, registry=referencing.Registry())
 
     def problems(self, value: object, *, seconds: float = ON_LOOP_SECONDS) -> list[SchemaProblem]:
@@ -73,6 +75,17 @@ class CompiledSchema:
             if len(answers) >= MAX_ANSWERS:
                 break
         return answers
+
+
+def _validator_class(patterns: dict[str, LinearPattern]) -> type[Validator]:
+    made: type[Validator] = extend(Draft202012Validator, keywords(patterns))  # type: ignore[no-untyped-call]
+    return made
+
+
+@cache
+def _plain_class() -> type[Validator]:
+    """The one class for all schemas without a pattern: making a class takes milliseconds."""
+    return _validator_class({})
 
 
 def compile_schema(schema: object) -> CompiledSchema:

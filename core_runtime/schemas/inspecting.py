@@ -13,6 +13,7 @@ MAX_SCHEMA_DEPTH: Final = 32
 MAX_SCHEMA_CHARACTERS: Final = 262_144
 MAX_ENUM: Final = 1_000
 MAX_EXPANDED: Final = 20_000
+MAX_PATTERN_STATES: Final = 10_000
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 REFUSED_KEYWORDS: Final = {
@@ -54,6 +55,7 @@ class _Inspector:
     def __init__(self) -> None:
         self.problems: list[SchemaProblem] = []
         self.patterns: dict[str, LinearPattern] = {}
+        self.states = 0
         self._sizes: dict[int, int] = {}
         self._open: set[int] = set()
         self._root: object = None
@@ -113,10 +115,17 @@ class _Inspector:
                 self._pattern(str(text), f"{where}/{escaped(str(text))}")
 
     def _pattern(self, text: str, where: str) -> None:
+        if text in self.patterns:
+            return
         try:
-            self.patterns.setdefault(text, LinearPattern(text))
+            self.patterns[text] = pattern = LinearPattern(text)
         except PatternRefused as error:
             self._note(where, f"the pattern is refused: {error}")
+            return
+        self.states += pattern.size
+        if self.states > MAX_PATTERN_STATES:
+            self._note(where, f"all patterns together have more than {MAX_PATTERN_STATES} states")
+            raise _Enough
 
     def expand(self, schema: object) -> None:
         """Refuse recursion of references and schemas that grow too large once their references are followed."""

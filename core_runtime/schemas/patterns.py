@@ -308,6 +308,11 @@ class LinearPattern:
         self._states = compiler.states
         self._clear()
 
+    @property
+    def size(self) -> int:
+        """States of the automaton: what keeping and building it costs."""
+        return len(self._states)
+
     def search(self, text: str) -> bool:
         """True if the pattern matches somewhere in `text`. Raises `PatternTooCostly`."""
         work = MAX_WORK

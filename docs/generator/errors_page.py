@@ -15,8 +15,8 @@ trail, and `details` for programs. No error carries a secret, a path of the host
 {"error": {"code": "NOT_FOUND", "message": "There is no pack 'nosuch'.", "hint": "rumi pack list", "request_id": ""}}
 ```
 
-With `--json`, a failed command prints such an object on standard output and ends with the exit code. The admin API
-answers `{"success": false, "error": {...}}` with the status.
+With `--json`, a failed command prints such an object (without `details`) on standard output and ends with the exit
+code. The admin API answers `{"success": false, "error": {...}}` with the status.
 """
 
 _NOTES = """

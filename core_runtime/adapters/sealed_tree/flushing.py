@@ -25,6 +25,7 @@ FlushAll = Callable[[], None]
 def no_flush_all(fd: int) -> FlushAll | None:
     """The answer where each file has to be flushed by itself."""
     del fd
+    return None
 
 
 def flush_all_of(fd: int) -> FlushAll | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from typing import NamedTuple, TypeVar
 
 from core_runtime.approval import digest as rules
 from core_runtime.approval.digest import EXCLUDED_NAMES, FileEntry, TreeDigest, invalid, tree_digest
-from core_runtime.errors import NotFound, ValidationFailed
+from core_runtime.errors import NotFound, RumiError, ValidationFailed
 
 OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -103,14 +104,14 @@ class _Walker:
 
     def visit(self, fd: int, folder: str, depth: int) -> None:
         """Judge every entry of one open folder; folders at once, so at most `MAX_DEPTH` descriptors are open."""
-        path = folder
+        path, prefix = folder, f"{folder}/" if folder else ""
         try:
             with os.scandir(fd) as entries:
                 for entry in entries:
                     name = entry.name
                     if name in self._excluded:
                         continue
-                    path = f"{folder}/{name}" if folder else name
+                    path = prefix + name
                     rules.check_name(name, path)
                     status = entry.stat(follow_symlinks=False)
                     if stat.S_ISDIR(status.st_mode):
@@ -156,21 +157,42 @@ def hash_tree(root: int, files: Sequence[FoundFile]) -> TreeDigest:
 
 
 def read_all(root: int, files: Sequence[FoundFile], consume: Callable[[FoundFile, int, memoryview], T]) -> list[T]:
-    """Hand the content of every file to `consume`, in two threads, in jobs of some fifty files each."""
+    """Hand the content of every file to `consume`, in two threads, in jobs of some fifty files each.
 
-    def job(part: Sequence[FoundFile]) -> list[T]:
+    The results are in the order of `files`. Of several files that are refused, the first is named, whichever thread
+    came upon it first, so that the same folder always gets the same answer.
+    """
+    jobs = deque(enumerate(files[start : start + FILES_PER_JOB] for start in range(0, len(files), FILES_PER_JOB)))
+    results: dict[int, list[T]] = {}
+    refusals: dict[int, RumiError] = {}
+
+    def work() -> None:
         view = memoryview(bytearray(BUFFER_BYTES))
-        return [result for group in _by_folder(part) for result in _read_group(root, group, view, consume)]
+        while True:
+            try:
+                number, part = jobs.popleft()
+            except IndexError:
+                return
+            try:
+                results[number] = [
+                    found for group in _by_folder(part) for found in _read_group(root, group, view, consume)
+                ]
+            except RumiError as error:
+                refusals[number] = error
+                jobs.clear()  # jobs are taken in order: what comes before this one is done or being done
 
-    jobs = [files[start : start + FILES_PER_JOB] for start in range(0, len(files), FILES_PER_JOB)]
-    if len(jobs) <= 1:
-        return [result for part in jobs for result in job(part)]
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="tree") as pool:
-        futures = [pool.submit(job, part) for part in jobs]
-        try:
-            return [result for future in futures for result in future.result()]
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    helpers = min(THREADS, len(jobs)) - 1
+    if helpers > 0:
+        with ThreadPoolExecutor(helpers, thread_name_prefix="tree") as pool:
+            helping = [pool.submit(work) for _ in range(helpers)]
+            work()
+        for helper in helping:
+            helper.result()
+    else:
+        work()
+    if refusals:
+        raise refusals[min(refusals)]
+    return [found for number in sorted(results) for found in results[number]]
 
 
 def _by_folder(files: Sequence[FoundFile]) -> Iterator[list[FoundFile]]:

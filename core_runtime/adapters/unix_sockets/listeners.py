@@ -23,6 +23,7 @@ class UnixListeners:
         self._folder = run_folder / "s"
         self._clock = clock
         self._prepared = False
+        self._preparing = asyncio.Lock()
 
     def prepare(self) -> None:
         """Make the folder, and remove what a kernel that died left in it. Done by the first `listen` at the latest.
@@ -43,6 +44,7 @@ class UnixListeners:
 
         `peer_gid` is checked too if it is given. Raises `Unavailable` or `Conflict`, see `prepare`.
         """
-        if not self._prepared:
-            await asyncio.to_thread(self.prepare)
+        async with self._preparing:  # one start must not take the fresh socket of another for a leftover
+            if not self._prepared:
+                await asyncio.to_thread(self.prepare)
         return UnixListener(self._folder / random_hex(4), Peer(peer_uid, peer_gid), channel_factory, self._clock)

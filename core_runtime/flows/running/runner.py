@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
-from core_runtime.authority import CallContext
+from core_runtime.authority import HOST, CallContext
 from core_runtime.errors import RumiError
 from core_runtime.flows.limits import STEPS_BETWEEN_BREATHS
 from core_runtime.flows.model import Flow, Guard, Step
@@ -16,7 +16,7 @@ from core_runtime.flows.running.collect import JSON_TYPES, settled
 from core_runtime.flows.running.guarding import attempts, is_wanted
 from core_runtime.flows.running.outcome import FlowStopped, as_rumi, error_context, located
 from core_runtime.flows.running.state import Frame
-from core_runtime.flows.running.whole import checked_inputs, run_flow
+from core_runtime.flows.running.whole import checked_inputs, refuse_core, run_flow
 
 Pause = Callable[[float], Awaitable[None]]
 
@@ -120,8 +120,16 @@ class Runner:
             frame.names[name] = None
 
     async def sub_flow(self, flow_id: str, inputs: object, frame: Frame, step: Step, context: CallContext) -> object:
-        """Run another flow inside this run, with the rights of that flow's owner; its outputs."""
+        """Run another flow inside this run, with the rights of that flow's owner; its outputs.
+
+        A pack's flow reaches flows of others as the pack does: by `flow.run`, if it was granted. Otherwise a step would
+        borrow the owner's rights, which no plan showed.
+        """
         flow = self._source.active(flow_id)
+        refuse_core(flow)
+        if frame.principal != HOST and flow.owner != frame.flow.owner:
+            wish = {"flow": flow_id, "inputs": inputs}
+            return await settled(self.world.capability(frame.principal, "flow.run", wish, context))
         checked = await checked_inputs(flow, inputs)
         outcome = await run_flow(self, flow, checked, frame.run, context, path=f"{frame.path}{step.id}/")
         if outcome.error is not None:

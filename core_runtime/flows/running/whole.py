@@ -9,10 +9,18 @@ from typing import Protocol
 
 from core_runtime.authority import MAX_CHAIN_DEPTH, CallContext
 from core_runtime.clock import iso
-from core_runtime.errors import Cancelled, Conflict, DeadlineExceeded, RumiError, TooLarge, ValidationFailed
+from core_runtime.errors import (
+    Cancelled,
+    Conflict,
+    DeadlineExceeded,
+    PolicyDenied,
+    RumiError,
+    TooLarge,
+    ValidationFailed,
+)
 from core_runtime.flows.expressions.values import type_name, weigh
 from core_runtime.flows.limits import FINALLY_SECONDS, MAX_VALUE
-from core_runtime.flows.model import Flow, Step
+from core_runtime.flows.model import CORE_OWNER, Flow, Step
 from core_runtime.flows.ports import SettingsSource
 from core_runtime.flows.running.outcome import FlowStopped, as_rumi, error_context
 from core_runtime.flows.running.state import Frame, Run, RunState, principal_of
@@ -57,6 +65,15 @@ def entered(context: CallContext, flow_id: str, run_id: str) -> CallContext:
         (*context.chain, hop),
         context.traceparent,
     )
+
+
+def refuse_core(flow: Flow) -> None:
+    """Raise `PolicyDenied` for a flow of the kernel itself: no step, wish or door may make the kernel start anew."""
+    if flow.owner == CORE_OWNER:
+        raise PolicyDenied(
+            f"The flow {flow.flow_id!r} is the kernel's own, and only the kernel runs it.",
+            hint="It runs each time the kernel starts.",
+        )
 
 
 async def checked_inputs(flow: Flow, inputs: object) -> dict[str, object]:

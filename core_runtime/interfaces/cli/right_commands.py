@@ -9,7 +9,7 @@ import typer
 
 from core_runtime.errors import ValidationFailed
 from core_runtime.interfaces.cli.command import CommandGroup, Invocation
-from core_runtime.interfaces.cli.values import parse_duration, parse_pairs, segment
+from core_runtime.interfaces.cli.values import parse_duration, parse_object, segment
 from core_runtime.interfaces.ports import JsonObject
 
 Principal = Annotated[str, typer.Argument(metavar="PACK", help="Whose grant it is.")]
@@ -48,7 +48,8 @@ def grant_give(
     permission: Permission,
     *,
     config: Annotated[
-        list[str] | None, typer.Option(metavar="k=v", help="Narrow it: k=text, k:=JSON or @FILE; else as declared.")
+        list[str] | None,
+        typer.Option(metavar="JSON", help="Narrow it: a JSON object, k:=JSON or @FILE; else as declared."),
     ] = None,
     mode: Annotated[str | None, typer.Option(metavar="always|ask|never", help="Else by the permission's risk.")] = None,
     expires: Expires = None,
@@ -59,7 +60,7 @@ def grant_give(
     if mode is not None:
         body["mode"] = _one_of(mode, _MODES, "--mode")
     if config:
-        body["config"] = parse_pairs(config, "--config")
+        body["config"] = parse_object(config, "--config")
     if expires is not None:
         body["expires_at"] = time.time() + parse_duration(expires)
     if max_count is not None:

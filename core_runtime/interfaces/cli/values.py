@@ -40,6 +40,20 @@ def parse_pairs(items: Sequence[str], option: str) -> JsonObject:
     return result
 
 
+def parse_object(items: Sequence[str], option: str) -> JsonObject:
+    """As `parse_pairs`, and an item that is a whole JSON object: `--config '{"stores": ["notes"]}'`."""
+    result: JsonObject = {}
+    for item in items:
+        if item.lstrip().startswith("{"):
+            value = _json(item, option)
+            if not isinstance(value, dict):
+                raise ValidationFailed(f"{option} must be a JSON object.", hint=f'{option} \'{{"key": ["value"]}}\'')
+            result.update(value)
+        else:
+            result.update(parse_pairs([item], option))
+    return result
+
+
 def parse_duration(text: str) -> float:
     """Seconds of `30s`, `15m`, `12h`, `7d` or `2w`. Raises `ValidationFailed`."""
     match = _DURATION.fullmatch(text.strip())

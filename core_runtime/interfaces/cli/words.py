@@ -12,6 +12,8 @@ from core_runtime.interfaces.cli.words_help import JAPANESE_HELP
 LANGUAGES = ("en", "ja")
 
 _JAPANESE: Mapping[str, str] = {
+    "Expected {what}.": "想定: {what}",
+    "Did you mean {name}?": "{name} のことですか?",
     "Nothing here.": "何もありません。",
     "Nothing is wrong.": "問題はありません。",
     "Nothing was approved.": "何も承認していません。",

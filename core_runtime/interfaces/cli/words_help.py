@@ -55,8 +55,8 @@ JAPANESE_HELP: Mapping[str, str] = {
     "End after 30s, 15m, 12h, 7d or 2w.": "期限: 30s、15m、12h、7d、2w など。",
     "Only those of this pack.": "このパックのものだけ。",
     "List grants.": "許可を一覧します。",
-    "Narrow it: k=text, k:=JSON or @FILE; else as declared.": (
-        "絞り込み: k=文字列、k:=JSON、@ファイル。なければ宣言どおり。"
+    "Narrow it: a JSON object, k:=JSON or @FILE; else as declared.": (
+        "絞り込み: JSON オブジェクト、k:=JSON、@ファイル。なければ宣言どおり。"
     ),
     "Else by the permission's risk.": "なければ権限のリスクに従います。",
     "End after so many uses.": "この回数だけ使えます。",

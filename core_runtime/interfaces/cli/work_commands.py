@@ -144,8 +144,13 @@ def _problems(screen: Screen, file: Path, report: JsonObject) -> None:
         screen.lines(
             [[(f"{clean(file)}:{place}: ".replace(":: ", ": "), "dim"), (clean(problem.get("message")), "bad")]]
         )
-        if problem.get("hint"):
-            screen.lines([[("  " + clean(problem["hint"]), "")]])
+        help_ = [str(problem["hint"])] if problem.get("hint") else []
+        if problem.get("expected"):
+            help_.append(screen.words("Expected {what}.", what=clean(problem["expected"])))
+        if problem.get("nearest"):
+            help_.append(screen.words("Did you mean {name}?", name=clean(problem["nearest"])))
+        if help_:
+            screen.lines([[("  " + clean(" ".join(help_)), "")]])
     if report.get("ok"):
         screen.line(screen.words("{file} is a flow without mistakes.", file=file), "good")
 

@@ -20,8 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from rumi_agent.aio import AioContext
     from rumi_agent.client_stream import CallStream
+    from rumi_agent.context import AioContext
 
 __all__ = [
     "CapabilityError",

@@ -379,6 +379,14 @@ def world(make_kernel, canaries) -> Iterator[Kernel]:
         }
         kernel.facts["end without engine"] = kernel.stop()
         kernel.facts["ready after"] = kernel.start(ready=45.0)
+        ask = ("service.hello", "notes.list", "clock.now", "listener.heard", "workshop.echo", "stubborn.here")
+        kernel.facts["beside the bad ones"] = {
+            "answers": {name: kernel.try_call(name, seconds=5.0) for name in ask},
+            "sleepy": (kernel.pack("sleepy")["running"], kernel.try_call("sleepy.here", seconds=0.5)["success"]),
+            "diagnostics": kernel.diagnostics(),
+        }
+        began = time.monotonic()
+        kernel.facts["switched off"] = kernel.post("/api/packs/sleepy/disable")["state"], time.monotonic() - began
         yield kernel
 
 

@@ -193,12 +193,27 @@ def test_ap_18_three_refusals_block_an_author_whatever_changes_until_the_owner_u
     assert len(fresh.containers()) == 1, "only the approved pack runs"
 
 
+def test_an_update_is_approved_through_its_plan_and_then_answers_with_its_own_bytes(fresh, setup_file, until_true):
+    manifest = setup_file.parents[2] / "ecosystem.json"
+    setup_file.write_text(SMALLEST.replace("Hello", "Hallo"))
+    manifest.write_text(manifest.read_text().replace("1.0.0", "1.1.0"))
+    until_true(lambda: fresh.state("my_pack") == "modified", 2, "the change being noticed")
+    plan = fresh.get("/api/packs/my_pack/plan")
+    assert {item["path"]: item["change"] for item in plan["files"]} == {
+        "backend/ecosystem.json": "changed",
+        "backend/components/hello/setup.py": "changed",
+    }
+    assert fresh.post("/api/packs/my_pack/approve", {"plan_hash": plan["plan_hash"]})["version"] == "1.1.0"
+    assert fresh.call("service.hello", {"name": "Ada"}) == {"message": "Hallo, Ada!"}
+    assert len(fresh.containers()) == 1
+
+
 def test_ap_15_an_update_under_another_identity_is_refused_and_the_old_bytes_bring_the_pack_back(
     fresh, setup_file, until_true
 ):
     manifest = setup_file.parents[2] / "ecosystem.json"
     approved = manifest.read_text()
-    manifest.write_text(approved.replace("github:author/my_pack", "github:evil/my_pack").replace("1.0.0", "2.0.0"))
+    manifest.write_text(approved.replace("github:author/my_pack", "github:evil/my_pack").replace("1.1.0", "2.0.0"))
     until_true(lambda: fresh.state("my_pack") == "modified", 2, "the change being noticed")
     answer = fresh.rumi("pack", "approve", "my_pack", "--yes")
     assert (answer.code, answer.error["code"]) == (3, "POLICY_DENIED")

@@ -63,7 +63,7 @@ def test_ud_15_calls_are_ten_deep_and_not_eleven(world, threads):
     assert world.call("workshop.level_1", {"to": 10}) == {"deepest": 10}
     error = world.refused("workshop.level_1", {"to": 11})
     assert "10" in error["message"]
-    side_by_side = list(threads.map(lambda _: world.call("workshop.level_1", {"to": 8}), range(8)))
+    side_by_side = list(threads.map(lambda _: world.call("workshop.level_1", {"to": 8}, 10.0), range(8)))
     assert side_by_side == [{"deepest": 8}] * 8
 
 

@@ -39,8 +39,7 @@ def attacked(world, until_true):
     yield world
     for name in ("forger", "hostile"):
         world.post(f"/api/packs/{name}/disable")
-    assert not world.container_of("forger")
-    assert not world.container_of("hostile")
+    until_true(lambda: not world.container_of("forger") and not world.container_of("hostile"), 2, "their end")
 
 
 @pytest.fixture(autouse=True)

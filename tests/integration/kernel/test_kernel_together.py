@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 pytestmark = pytest.mark.docker
@@ -23,32 +21,39 @@ def test_ct_21_without_an_engine_nothing_runs_anywhere_and_the_owner_is_told(wor
 
 def test_ft_27_three_bad_packs_among_five_good_ones_cost_the_good_ones_nothing(world):
     """One does not parse, one raises in its setup and brings a flow that is no YAML, one never gets ready."""
+    seen = world.facts["beside the bad ones"]
     assert world.facts["ready after"] < 10 + 3  # at most 10 s because of them
-    assert world.call("service.hello", {"name": "Ada"}) == {"message": "Hello, Ada!"}
-    assert world.call("notes.list")
-    assert world.call("clock.now") == {"by": "ticker"}
-    assert world.call("listener.heard")
-    assert world.call("workshop.echo", {"a": 1}) == {"a": 1}
+    assert seen["sleepy"] == ("starting", False), "the boot waited for the slowest"
+    good = {name: answer["success"] for name, answer in seen["answers"].items()}
+    assert good.pop("stubborn.here") is False
+    assert good == dict.fromkeys(good, True)
 
-    told = {}
-    for item in world.diagnostics():
+    told: dict[str, list[dict]] = {}
+    for item in seen["diagnostics"]:
         told.setdefault(item["subject"].removeprefix("pack:"), []).append(item)
     assert world.state("garbled") == "invalid"
     assert "JSON" in told["garbled"][0]["message"]
     assert any("I will not start" in item["message"] for item in told["stubborn"])
-    assert any("mule.flow.yaml" in item["message"] for item in told["stubborn"])
-    assert not world.try_call("stubborn.here")["success"]
-    assert not world.try_call("sleepy.here", seconds=1.0)["success"]
-    assert {"garbled", "stubborn"} <= told.keys()
-    assert all(item["hint"] for name in ("garbled", "stubborn") for item in told[name])
+    assert any("mule.flow.yaml:4:7: error: Not YAML" in item["message"] for item in told["stubborn"])
+    assert any("still starting" in item["message"] for item in told["sleepy"])
+    assert all(item["hint"] for name in ("garbled", "stubborn", "sleepy") for item in told[name])
     assert not told.keys() & {"hello", "notes"}
+    state, seconds = world.facts["switched off"]
+    assert (state, seconds < 5) == ("disabled", True), "a pack that starts could not be switched off"
 
 
-def test_ft_27_a_pack_that_never_gets_ready_can_be_switched_off_while_it_starts(world):
-    assert world.pack("sleepy")["running"] != "ready"
-    began = time.monotonic()
-    assert world.rumi("pack", "disable", "sleepy").value["state"] == "disabled"
-    assert time.monotonic() - began < 5
+def test_ap_01_a_pack_whose_bytes_change_while_it_starts_is_stopped_too(world, threads, until_true):
+    file = world.packs / "sleepy" / "backend" / "components" / "bed" / "setup.py"
+    approved = file.read_bytes()
+    starting = threads.submit(world.request, "POST", "/api/packs/sleepy/enable", {})
+    until_true(lambda: world.container_of("sleepy"), 5, "its start")
+    file.write_bytes(approved + b"\n")
+    until_true(lambda: not world.container_of("sleepy"), 2.5, "its end")
+    assert world.state("sleepy") == "modified"
+    assert starting.result(timeout=5)["data"]["state"] == "modified"
+    world.post("/api/packs/sleepy/disable")
+    file.write_bytes(approved)
+    until_true(lambda: world.state("sleepy") == "disabled", 2, "the old bytes being noticed")
     assert world.container_of("sleepy") == []
 
 

@@ -64,6 +64,13 @@ class NoGate:
         raise Unavailable("no broker in this test")
 
 
+class SealedByTheTest:
+    """The test itself copied the pack a moment ago."""
+
+    async def whole(self, launch: PackLaunch) -> None:
+        assert launch.sealed_root.is_dir()
+
+
 class Sandbox:
     """Everything of the sandbox, real; `instance` is fresh, so tests never see each other's containers."""
 
@@ -77,7 +84,7 @@ class Sandbox:
         self.instance = instance or random_hex(8)
         self.listeners = UnixListeners(root / "run", self.clock)
         self.config = SandboxConfig(instance_id=self.instance, image=IMAGE, **config)  # type: ignore[arg-type]
-        around = Surroundings(engine, self.listeners, self.channel, NoGate())  # type: ignore[arg-type]
+        around = Surroundings(engine, self.listeners, self.channel, NoGate(), SealedByTheTest())  # type: ignore[arg-type]
         uids = uids or PackUids(Memory(), lambda info: UidMap(LEAST_BASE, LEAST_BASE), RANGE_SIZE)
         self.supervisor = Supervisor(around, uids, events=self.events, clock=self.clock, config=self.config)
 

@@ -234,6 +234,16 @@ def test_a_block_outside_blocks_is_not_found(kernel: Any) -> None:
     assert kernel.value("block:greet.py") == 1
 
 
+def test_a_pack_without_blocks_answers_that_there_is_no_such_block(kernel: Any) -> None:
+    kernel.component(GOOD, ["good"])
+    kernel.start()
+    error = kernel.error("block:greet.py")
+    assert error["code"] == "NOT_FOUND"
+    assert error["message"] == "There is no block greet.py."
+    assert "blocks/" in error["hint"]
+    assert kernel.value("good", 1) == ["good", 1]
+
+
 def test_an_empty_pack_says_hello_with_no_components(kernel: Any) -> None:
     kernel.start()
     assert kernel.hello["components"] == []
@@ -252,6 +262,43 @@ def test_asyncio_is_imported_only_for_packs_that_have_coroutines(kernel: Any) ->
     )
     kernel.start()
     assert kernel.value("loaded") == []
+
+
+def test_a_pack_pays_only_for_the_parts_of_the_agent_that_it_uses(kernel: Any) -> None:
+    kernel.component(
+        """
+        import sys
+        def loaded():
+            return sorted(name[11:] for name in sys.modules if name.startswith("rumi_agent."))
+        def run(context):
+            context["interface_registry"].register("loaded", loaded)
+        """,
+        ["loaded"],
+    )
+    kernel.start()
+    unused = {"aio", "background", "blocks", "client_stream", "explain", "generators", "loop_side", "trace"}
+    for_types_alone = {"ports"}
+    assert not set(kernel.value("loaded")) & (unused | for_types_alone)
+
+
+def test_no_part_that_is_for_the_type_checker_is_ever_loaded(kernel: Any) -> None:
+    kernel.component(
+        """
+        import rumi, sys
+        def run(context):
+            register = context["interface_registry"].register
+            async def everything(args, ctx):
+                await ctx.aio.capability("x.y")
+                ctx.open_stream("x.z").close()
+                return "rumi_agent.ports" in sys.modules, "rumi_agent.aio" in sys.modules
+            register("everything", everything)
+        """,
+        ["everything"],
+    )
+    kernel.file("blocks/greet.py", "def run(input):\n    return 1")
+    kernel.start()
+    assert kernel.value("block:greet.py") == 1
+    assert kernel.value("everything") == [False, True]
 
 
 def test_the_client_outside_a_container_says_so() -> None:

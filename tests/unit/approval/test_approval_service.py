@@ -189,6 +189,7 @@ async def test_a_damaged_sealed_copy_is_not_started_and_is_mended_from_the_same_
     sealed.write_text("evil")
     opened = await world.service.sealed_for_start("notes")
     assert (opened.root / "backend/components/main/setup.py").read_text().startswith("def run")
+    assert world.audit.actions()[-1] == "sealed.damaged"
     sealed.chmod(0o644)
     sealed.write_text("evil")
     (root / "backend/new.py").write_text("x")

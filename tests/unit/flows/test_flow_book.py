@@ -45,7 +45,27 @@ def test_nothing_takes_an_id_over_by_itself() -> None:
     with pytest.raises(Unavailable, match="belongs to the pack 'one'"):
         book.active("greet")
     book.register_pack("two", [("b.flow.yaml", _flow("greet"))])
+    with pytest.raises(Unavailable, match="belongs to the pack 'one'"):
+        book.active("greet")
+    book.release("one")
+    book.register_pack("two", [("b.flow.yaml", _flow("greet"))])
     assert book.active("greet").owner == "two"
+
+
+def test_bx_11_an_id_that_was_held_before_a_restart_waits_for_its_pack() -> None:
+    book = FlowBook()
+    book.recall({"greet": "one"})
+    assert len(book.register_pack("two", [("b.flow.yaml", _flow("greet"))])) == 1
+    assert book.register_pack("one", [("a.flow.yaml", _flow("greet"))]) == ()
+    assert book.active("greet").owner == "one"
+    assert dict(book.pins) == {"greet": "one"}
+
+
+def test_an_update_without_a_flow_lets_go_of_its_id() -> None:
+    book = FlowBook()
+    book.register_pack("one", [("a.flow.yaml", _flow("greet"))])
+    book.register_pack("one", [("a.flow.yaml", _flow("other"))])
+    assert book.register_pack("two", [("b.flow.yaml", _flow("greet"))]) == ()
 
 
 def test_registering_a_pack_again_replaces_all_that_it_had() -> None:
@@ -101,7 +121,7 @@ def test_the_kernels_own_flows_are_those_of_this_version() -> None:
     book = FlowBook()
     for name in files:
         assert book.register_core(name, (CORE / name).read_bytes()).state is FlowState.ACTIVE
-    assert book.active("kernel.startup").owner == "core"
+    assert book.active("kernel.startup").owner == "kernel"
 
 
 def test_a_changed_core_flow_is_refused() -> None:

@@ -43,10 +43,14 @@ class FakeStandings:
 
     def approve(self, descriptor: PackDescriptor, digest: str = DIGEST) -> None:
         self.descriptors[descriptor.pack_id] = descriptor
-        self.states[descriptor.pack_id] = PackStatus(PackState.APPROVED, digest=digest, approved_digest=digest)
+        self.states[descriptor.pack_id] = PackStatus(
+            PackState.APPROVED, digest=digest, approved_digest=digest, holds_names=True
+        )
 
     def set(self, pack_id: str, state: PackState, parent: str | None = None) -> None:
-        self.states[pack_id] = PackStatus(state, approved_digest=DIGEST, parent=parent)
+        """`holds_names` as the rules say it of a pack that was approved, and switched off only by the owner."""
+        holds = state in {PackState.APPROVED, PackState.MODIFIED, PackState.INVALID}
+        self.states[pack_id] = PackStatus(state, approved_digest=DIGEST, parent=parent, holds_names=holds)
 
     def state(self, pack_id: str) -> PackStatus:
         return self.states.get(pack_id, PackStatus(PackState.INVALID))
@@ -61,6 +65,9 @@ class FakeStandings:
         return self.offers.get(interface)
 
     async def sealed_for_start(self, pack_id: str) -> SealedPack:
+        return self.sealed(pack_id)
+
+    def sealed(self, pack_id: str) -> SealedPack:
         status = self.state(pack_id)
         if not status.runnable:
             raise ApprovalDenied("no")

@@ -3,7 +3,7 @@
 import pytest
 
 from core_runtime.approval.model import PackState
-from core_runtime.errors import Unavailable
+from core_runtime.errors import RumiError, Unavailable
 from core_runtime.flows.book import FlowBook
 from core_runtime.kernel.diagnostics import DiagnosticsBook
 from core_runtime.kernel.events import KernelEvents
@@ -29,6 +29,24 @@ class Settings:
         return None
 
 
+class Names:
+    """The document of names, in memory; `broken` is what loading and saving raise."""
+
+    def __init__(self, value: dict[str, object] | None = None) -> None:
+        self.value = value or {}
+        self.broken: RumiError | None = None
+
+    def load(self):
+        if self.broken:
+            raise self.broken
+        return self.value
+
+    def save(self, value):
+        if self.broken:
+            raise self.broken
+        self.value = value
+
+
 class FlowFiles:
     """Every pack brings the same flow."""
 
@@ -39,7 +57,8 @@ class FlowFiles:
 class World:
     """A lifecycle over fakes."""
 
-    def __init__(self, standings, runner, clock) -> None:
+    def __init__(self, standings, runner, clock, names=None) -> None:
+        self.names = names or Names()
         self.registry = InterfaceRegistry()
         self.diagnostics = DiagnosticsBook()
         self.flows = FlowBook()
@@ -49,7 +68,7 @@ class World:
         self.lifecycle = PackLifecycle(
             LifecycleParts(
                 standings, standings, self.registry, self.router, self.events, self.flows, FlowFiles(),
-                self.settings, self.diagnostics,
+                self.settings, self.diagnostics, self.names,
             ),
             runner,
         )  # fmt: skip

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from core_runtime.authority import CallContext
-from core_runtime.errors import DeadlineExceeded, NotFound, Unavailable
+from core_runtime.errors import ApprovalDenied, DeadlineExceeded, NotFound, Unavailable
 from core_runtime.packs import DeclaredPermission, PackDescriptor, SandboxRequest, Text
 from core_runtime.sandbox.engine_port import IMAGE_MISSING, LOST, EngineInfo, runtime_unavailable
 from core_runtime.sandbox.ports import ComponentReport, ExitState, PackLaunch, RunningContainer
@@ -270,6 +270,19 @@ def make_launch(
     return PackLaunch(descriptor, root, digest, settings or {})
 
 
+class FakeCopies:
+    """Counts the looks at a sealed copy; `damaged` holds the pack ids whose copy is not whole."""
+
+    def __init__(self) -> None:
+        self.looks: list[str] = []
+        self.damaged: set[str] = set()
+
+    async def whole(self, launch: PackLaunch) -> None:
+        self.looks.append(launch.descriptor.pack_id)
+        if launch.descriptor.pack_id in self.damaged:
+            raise ApprovalDenied("Its sealed copy is damaged.")
+
+
 class World:
     """A supervisor with everything fake around it. Pauses of restarts are recorded and last until let go."""
 
@@ -293,8 +306,13 @@ class World:
                 **config,
             }  # type: ignore[arg-type]
         )
+        self.copies = FakeCopies()
         around = Surroundings(
-            self.engine, self.listeners, lambda launch, gate, events: FakeChannel(launch, events), NoGate()
+            self.engine,
+            self.listeners,
+            lambda launch, gate, events: FakeChannel(launch, events),
+            NoGate(),
+            self.copies,
         )
         self.supervisor = Supervisor(
             around, self.uids, events=self.events, clock=self.clock, config=self.config, pause=self._pause

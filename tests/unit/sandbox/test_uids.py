@@ -70,7 +70,7 @@ def test_the_book_is_written_before_a_uid_is_used():
 @pytest.mark.parametrize(
     "data",
     [b"", b"{", b"[]", b'{"format":1,"packs":{"a":0,"b":0}}', b'{"format":1,"packs":{"a":-1}}', b'{"format":2,"packs":{}}',
-     b'{"format":1,"packs":{"a b":1}}', b'{"format":1,"packs":{"a":true}}', b'{"format":1,"packs":[]}'],
+     b'{"format":1,"packs":{"new":4096}}', b'{"format":1,"packs":{"a b":1}}', b'{"format":1,"packs":{"a":true}}', b'{"format":1,"packs":[]}'],
 )  # fmt: skip
 def test_a_damaged_book_gives_nothing_out(data):
     book = Book(data)

@@ -435,6 +435,15 @@ def test_a_folder_of_somebody_else_is_refused(listeners: UnixListeners, tmp_path
         listeners.prepare()
 
 
+async def test_first_starts_side_by_side_do_not_take_each_others_sockets_for_leftovers(tmp_path: Path) -> None:
+    for number in range(12):
+        listeners = UnixListeners(tmp_path / f"run{number}", SystemClock())
+        made = await asyncio.gather(*(listeners.listen(peer_uid=ME, channel_factory=Peer) for _ in range(8)))
+        assert all(listener.check() for listener in made)
+        for listener in made:
+            await listener.close()
+
+
 # --- a kernel that is not root
 
 UNPRIVILEGED = """

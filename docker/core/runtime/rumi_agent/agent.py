@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import os
 import sys
-from _thread import allocate_lock, get_ident
+from _thread import allocate_lock
 from time import monotonic, sleep
 
-from rumi_agent.blocks import Blocks
-from rumi_agent.calls import Call
+from rumi_agent.answers import Answers
 from rumi_agent.checks import TO_AGENT
 from rumi_agent.codec import BadValue, FrameReader, encode_frame
 from rumi_agent.incoming import Incoming
-from rumi_agent.limits import AGENT_VERSION, BACKSTOP_SECONDS, EXIT_MALFORMED, PROTOCOL, TERM_GRACE_SECONDS
+from rumi_agent.limits import AGENT_VERSION, EXIT_MALFORMED, PROTOCOL, TERM_GRACE_SECONDS
 from rumi_agent.link import Link
 from rumi_agent.outgoing import Outgoing
 from rumi_agent.packlog import PackLog
 from rumi_agent.reading import Reading
+from rumi_agent.streams import Overrun
 from rumi_agent.workers import Workers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from _thread import LockType
     from collections.abc import Callable
 
-    from rumi_agent.aio import LoopSide
     from rumi_agent.codec import Frame
+    from rumi_agent.handlers import Handler
     from rumi_agent.link import Socket
+    from rumi_agent.loop_side import LoopSide
+    from rumi_agent.streams import Inbound
 
 _PONG = encode_frame({"k": "pong"})
 
@@ -45,9 +46,15 @@ class Options:
         """The folder that holds ecosystem.json."""
         return self.pack + "/backend"
 
+    @property
+    def blocks(self) -> str | None:
+        """The folder of the pack's blocks, or None if it has none."""
+        folder = self.backend + "/blocks"
+        return folder if os.path.isdir(folder) else None  # noqa: PTH112
+
 
 class Agent:
-    """One pack, one connection. Its parts reach one another through it."""
+    """One pack, one connection. It builds the parts, gives each what it needs, and is the home of every context."""
 
     def __init__(self, options: Options, sock: Socket, end: Callable[[int], None]) -> None:
         self.options = options
@@ -60,8 +67,8 @@ class Agent:
         self.packlog = PackLog(self._send_log)
         self.workers: Workers
         self.outgoing: Outgoing
-        self.incoming = Incoming(self)
-        self.blocks = Blocks(self, options.backend + "/blocks")
+        self.answers = Answers(self.link, self.packlog, end)
+        self.incoming: Incoming
         self.loop_side: LoopSide | None = None
         self._loop_lock = allocate_lock()
         self._stop_once = allocate_lock()
@@ -78,8 +85,24 @@ class Agent:
         self.settings = frame["settings"]
         self.workers = Workers(frame["concurrency"])
         self.outgoing = Outgoing(self.link, self.reading, self.workers)
+        self.incoming = Incoming(
+            self,
+            self.answers,
+            workers=self.workers,
+            reading=self.reading,
+            loop=self.loop,
+            load_block=self._block_loader(),
+        )
         self.incoming.max_streams = frame["max_streams"]
         self.reading.wire(self, self.workers.start)
+
+    def _block_loader(self) -> Callable[[str], Handler | None] | None:
+        folder = self.options.blocks
+        if folder is None:
+            return None
+        from rumi_agent.blocks import Blocks
+
+        return Blocks(folder).load
 
     def start(self, components: list[dict[str, object]]) -> None:
         """Say `hello`; from here on the pack answers."""
@@ -95,17 +118,21 @@ class Agent:
     def _start_background(self, name: str, fn: object) -> None:
         from rumi_agent.background import keep_running
 
+        def begin() -> None:
+            work = keep_running(self, name, fn, back_off=self.options.back_off, stopping=lambda: self.incoming.stopping)
+            side.spawn_background(work)
+
         side = self.loop()
-        side.post(lambda: side.spawn_background(keep_running(self, name, fn)))
+        side.post(begin)
         side.kick()
 
     def loop(self) -> LoopSide:
         """The asyncio side, made when it is first needed."""
         with self._loop_lock:
             if self.loop_side is None:
-                from rumi_agent.aio import LoopSide
+                from rumi_agent.loop_side import LoopSide
 
-                self.loop_side = LoopSide(self)
+                self.loop_side = LoopSide(self, self.answers, unusual=self.incoming.unusual, reading=self.reading)
             return self.loop_side
 
     # -- frames, on the reader's thread
@@ -122,9 +149,9 @@ class Agent:
         elif kind == "ping":
             self.link.out.append(_PONG)
         elif kind in {"item", "data", "end"}:
-            self.incoming.on_element(frame)
+            self._on_element(frame)
         elif kind == "credit":
-            self.incoming.on_credit(frame)
+            self._on_credit(frame)
         elif kind == "cancel":
             self.incoming.on_cancel(frame["id"])
         elif kind == "event":
@@ -134,26 +161,44 @@ class Agent:
         elif kind == "config":
             self.log("error", "The kernel sent config twice.")
 
+    def _on_element(self, frame: Frame) -> None:
+        inbound = self._inbound_of(frame["id"])
+        if inbound is None:
+            return
+        if frame["k"] == "end":
+            inbound.end()
+            return
+        try:
+            inbound.push(frame)
+        except Overrun:
+            self.malformed("more of a stream than was allowed")
+
+    def _inbound_of(self, number: int) -> Inbound | None:
+        """Odd numbers are calls of the kernel, even ones our own."""
+        if not number & 1:
+            return self.outgoing.stream_of(number)
+        call = self.answers.calls.get(number)
+        return None if call is None else call.inbound
+
+    def _on_credit(self, frame: Frame) -> None:
+        """The receiver of one of our streams allows more."""
+        number = frame["id"]
+        call = self.answers.calls.get(number)
+        window = (None if call is None else call.window) if number & 1 else self.outgoing.window_of(number)
+        if window is not None:
+            window.add(frame.get("items", 0), frame.get("bytes", 0))
+
     def on_bad_value(self, error: BadValue) -> None:
         """A good frame with a bad value."""
         self.incoming.on_bad_value(error)
 
     def before_waiting(self) -> None:
         """The reader has handled all that came."""
+        if self.loop_side is not None:
+            self.loop_side.kick()
         self.incoming.before_waiting()
 
     # -- what the parts ask for
-
-    def send(self, frame: bytes) -> None:
-        """Send one frame."""
-        self.link.send(frame)
-
-    def wait(self, gate: LockType) -> None:
-        """Wait in this thread for something that the reader brings; if this is the reader, another thread reads on."""
-        if self.reading.take_up():
-            self.reading.give_up()
-        self.link.flush()
-        gate.acquire(timeout=BACKSTOP_SECONDS)
 
     def log(self, level: str, text: object, **fields: object) -> None:
         """A line of the pack's log."""
@@ -161,12 +206,7 @@ class Agent:
 
     def log_exception(self, what: str, error: BaseException, run_id: str | None) -> None:
         """A traceback in the pack's log; never raises."""
-        try:
-            from rumi_agent.trace import traceback_text
-
-            self.packlog.write("error", what + "\n" + traceback_text(error), {"type": type(error).__name__}, run_id)
-        except BaseException as failure:
-            sys.stderr.write(f"rumi-agent: {what}; its traceback could not be logged: {type(failure).__name__}\n")
+        self.packlog.write_exception(what, error, run_id)
 
     def _send_log(self, frame: bytes) -> None:
         if not self.link.foreign:
@@ -196,7 +236,7 @@ class Agent:
         side = self.loop_side
         if side is not None:
             side.stop_background()
-        while monotonic() < self._end_at and self.incoming.calls:
+        while monotonic() < self._end_at and self.answers.calls:
             sleep(0.005)
         if side is not None:
             side.stop_all()
@@ -208,7 +248,4 @@ class Agent:
     def in_forked_child(self) -> None:
         """A pack forked: the child may compute, but the connection and the calls are the parent's."""
         self.link.close_in_child()
-        self.incoming.calls.clear()
-
-
-__all__ = ["Agent", "Call", "Options", "get_ident"]
+        self.answers.calls.clear()

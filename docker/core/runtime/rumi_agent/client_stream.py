@@ -11,8 +11,8 @@ from rumi_agent.streams import NOTHING, Inbound, Window, put
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rumi_agent.agent import Agent
     from rumi_agent.calls import Call
+    from rumi_agent.outgoing import Outgoing
 
 
 class CallStream:
@@ -21,17 +21,17 @@ class CallStream:
     A refusal is raised by the iteration, as `CapabilityError`. Leave early by `close`, or use it as a context manager.
     """
 
-    def __init__(self, agent: Agent, call: Call | None, permission: str, args: object, *, upload: bool) -> None:
-        self._agent = agent
+    def __init__(self, outgoing: Outgoing, call: Call | None, permission: str, args: object, *, upload: bool) -> None:
+        self._outgoing = outgoing
         self._waiter = Waiter(call)
         self._waiter.window = self._window = Window()
         if not upload:
             self._window.close()
         self._inbound = self._waiter.inbound = Inbound(
-            0, agent
-        )  # there before the frame leaves: an answer may come at once
-        self._number = self._inbound.call_id = agent.outgoing.begin(self._waiter, permission, args, None, upload=upload)
-        agent.link.flush()
+            0, outgoing
+        )  # before the frame leaves: an answer may come at once
+        self._number = self._inbound.call_id = outgoing.begin(self._waiter, permission, args, None, upload=upload)
+        outgoing.flush()
 
     def __iter__(self) -> Inbound:
         """The elements: JSON values, bytes, text."""
@@ -55,22 +55,22 @@ class CallStream:
         while True:
             if self._window.closed:
                 raise CapabilityError("CANCELLED", "This call takes no (more) uploads.")
-            left = put(self._agent, self._number, self._window, left)
+            left = put(self._outgoing, self._number, self._window, left)
             if left is NOTHING:
                 return
             gate = allocate_lock()
             gate.acquire()
             if self._window.park(left, gate.release):
-                self._agent.wait(gate)
+                self._outgoing.wait(gate)
 
     def end(self) -> None:
         """No more uploads; the answer may go on."""
         if not self._window.closed:
             self._window.close()
-            self._agent.send(encode_frame({"k": "end", "id": self._number}))
+            self._outgoing.send(encode_frame({"k": "end", "id": self._number}))
 
     def close(self) -> None:
         """Give up what has not come yet."""
         self._window.close()
         self._inbound.end()
-        self._agent.outgoing.give_up(self._number)
+        self._outgoing.give_up(self._number)

@@ -6,27 +6,26 @@ ends with the call, and the kernel refuses it from then on.
 
 from __future__ import annotations
 
-from rumi_agent.outgoing import answer_of
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Callable, Iterable
     from typing import Any
 
-    from rumi_agent.agent import Agent
-    from rumi_agent.aio import AioContext
     from rumi_agent.calls import Call
     from rumi_agent.client_stream import CallStream
+    from rumi_agent.ports import Asking, Home
     from rumi_agent.streams import Inbound
+
+    Request = Callable[[Asking, Call | None, str, object, float | None], Awaitable[object]]
 
 
 class Context:
     """One call (or, outside of any, the pack's own account) and all that may be asked of the kernel in it."""
 
-    __slots__ = ("_agent", "_aio", "_call")
+    __slots__ = ("_call", "_home")
 
-    def __init__(self, agent: Agent, call: Call | None) -> None:
-        self._agent = agent
+    def __init__(self, home: Home, call: Call | None) -> None:
+        self._home = home
         self._call = call
 
     # -- what is known
@@ -34,12 +33,12 @@ class Context:
     @property
     def pack_id(self) -> str:
         """This pack's id."""
-        return self._agent.pack_id
+        return self._home.pack_id
 
     @property
     def settings(self) -> dict[str, Any]:
         """The pack's settings, as the owner set them or by their defaults."""
-        return self._agent.settings
+        return self._home.settings
 
     @property
     def run_id(self) -> str | None:
@@ -80,7 +79,7 @@ class Context:
 
     def log(self, level: str, text: object, **fields: object) -> None:
         """A line in the pack's log: level `debug`, `info`, `warning` or `error`, at most 16 KiB."""
-        self._agent.packlog.write(level, text, fields, self.run_id)
+        self._home.packlog.write(level, text, fields, self.run_id)
 
     def call(self, interface: str, args: object = None) -> Any:
         """Run an interface of this pack or, if granted, of another. Raises `CapabilityError`."""
@@ -88,13 +87,13 @@ class Context:
 
     def capability(self, permission: str, args: object = None, *, timeout_seconds: float | None = None) -> Any:
         """Use a permission and return its answer. Raises `CapabilityError`."""
-        return self._agent.outgoing.request(permission, args, self._call, timeout_seconds)
+        return self._home.outgoing.request(permission, args, self._call, timeout_seconds)
 
     def open_stream(self, permission: str, args: object = None, *, upload: bool = False) -> CallStream:
         """Use a permission whose answer is a stream: iterate over it; with `upload`, `send` to it as well."""
         from rumi_agent.client_stream import CallStream
 
-        return CallStream(self._agent, self._call, permission, args, upload=upload)
+        return CallStream(self._home.outgoing, self._call, permission, args, upload=upload)
 
     def store(self, store_id: str) -> Store:
         """A store of this pack (`notes`), or a shared one of another (`pack_id/notes`)."""
@@ -111,9 +110,42 @@ class Context:
     @property
     def aio(self) -> AioContext:
         """The same for coroutines: `await ctx.aio.call(...)`."""
-        from rumi_agent.aio import AioContext
+        from rumi_agent.aio import request
 
-        return AioContext(self._agent, self._call)
+        return AioContext(self._home, self._call, request)
+
+
+class AioContext:
+    """The names of `ctx` for coroutines."""
+
+    __slots__ = ("_call", "_home", "_request")
+
+    def __init__(self, home: Asking, call: Call | None, request: Request) -> None:
+        self._home = home
+        self._call = call
+        self._request = request
+
+    async def call(self, interface: str, args: object = None) -> Any:
+        """Run an interface of this pack or, if granted, of another. Raises `CapabilityError`."""
+        return await self.capability("interface.call", {"name": interface, "args": {} if args is None else args})
+
+    async def capability(self, permission: str, args: object = None, *, timeout_seconds: float | None = None) -> Any:
+        """Use a permission and return its answer. Raises `CapabilityError`."""
+        return await self._request(self._home, self._call, permission, args, timeout_seconds)
+
+    def store(self, store_id: str) -> StoreRequests:
+        """A store whose methods are awaited."""
+        return StoreRequests(self, store_id)
+
+    async def emit(self, topic: str, payload: object = None) -> Any:
+        """Publish an event under this pack's own topics."""
+        return await self.capability("event.publish", {"topic": topic, "payload": payload})
+
+    async def approval(self, title: str, risk: str = "high", args: object = None) -> Any:
+        """Ask a person, and wait: `{"approved", "scope", "reason"}`."""
+        return await self.capability(
+            "approval.request", {"title": title, "risk": risk, "args": {} if args is None else args}
+        )
 
 
 class StoreRequests:
@@ -177,6 +209,3 @@ class Store(StoreRequests):
     """A store, for plain functions: every method returns the answer."""
 
     __slots__ = ()
-
-
-__all__ = ["Context", "Store", "StoreRequests", "answer_of"]

@@ -12,7 +12,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from rumi_agent.incoming import Incoming
+    from rumi_agent.answers import Answers
+    from rumi_agent.ports import Home
+    from rumi_agent.workers import Workers
 
 
 def end_of_stream(call_id: int, value: object) -> bytes:
@@ -23,12 +25,14 @@ def end_of_stream(call_id: int, value: object) -> bytes:
 class StreamJob:
     """Runs on a worker until the generator ends or the credit is used up; then parks until there is more."""
 
-    __slots__ = ("_call", "_generator", "_incoming", "_left", "_window")
+    __slots__ = ("_answers", "_call", "_generator", "_home", "_left", "_window", "_workers")
 
-    def __init__(self, incoming: Incoming, call: Call, made: object) -> None:
-        self._incoming = incoming
+    def __init__(self, call: Call, made: object, *, home: Home, answers: Answers, workers: Workers) -> None:
         self._call = call
         self._generator: Generator[object, None, object] | None = made  # type: ignore[assignment]
+        self._home = home
+        self._answers = answers
+        self._workers = workers
         self._left: object = NOTHING
         self._window = call.window or Window()
 
@@ -41,32 +45,32 @@ class StreamJob:
         except NotJson as error:
             self._stop_early()
             code = "TOO_LARGE" if error.too_large else "INTERFACE_ERROR"
-            self._incoming.fail(call, wire_error(code, error.told_of("An element of the stream")))
+            self._answers.fail(call, wire_error(code, error.told_of("An element of the stream")))
         except BaseException as error:
-            self._incoming.answer(call, self._incoming.failure(call, error))
+            self._answers.answer(call, self._answers.failure(call, error))
         finally:
             current_call.reset(token)
-            self._incoming.agent.link.flush()
+            self._answers.link.flush()
 
     def _advance(self) -> None:
-        call, window, agent = self._call, self._window, self._incoming.agent
+        call, window, outlet = self._call, self._window, self._home.outgoing
         if self._generator is None:
-            self._generator = call.handler.call(call.args, Context(agent, call))  # type: ignore[assignment]
+            self._generator = call.handler.call(call.args, Context(self._home, call))  # type: ignore[assignment]
         while not call.cancelled:
             if self._left is NOTHING:
                 try:
                     self._left = next(self._generator)  # type: ignore[arg-type]
                 except StopIteration as stop:
-                    self._incoming.answer(call, end_of_stream(call.id, stop.value))
+                    self._answers.answer(call, end_of_stream(call.id, stop.value))
                     return
                 continue  # the caller may have given up while it was made
-            self._left = put(agent, call.id, window, self._left)
+            self._left = put(outlet, call.id, window, self._left)
             if self._left is not NOTHING and window.park(self._left, self._resume):
                 return
         self._stop_early()
 
     def _resume(self) -> None:
-        self._incoming.agent.workers.enqueue(self)
+        self._workers.enqueue(self)
 
     def _stop_early(self) -> None:
         generator, self._generator = self._generator, None
@@ -74,4 +78,4 @@ class StreamJob:
             try:
                 generator.close()
             except BaseException as error:
-                self._incoming.agent.log_exception("a stream could not be closed", error, self._call.run_id)
+                self._home.packlog.write_exception("a stream could not be closed", error, self._call.run_id)

@@ -8,17 +8,22 @@ from __future__ import annotations
 from time import monotonic
 
 from rumi_agent.calls import Call, current_call
-from rumi_agent.codec import BadValue, NotJson, encode_frame, encode_result
+from rumi_agent.codec import BadValue, NotJson, encode_result
 from rumi_agent.context import Context
-from rumi_agent.errors import interface_error, wire_error
+from rumi_agent.errors import wire_error
 from rumi_agent.handlers import COROUTINE, GENERATOR, NO_HANDLER, PLAIN, Handler
 from rumi_agent.limits import EVENT_TIMEOUT_SECONDS, LATE_FLUSH_SECONDS, MAX_QUEUED_CALLS, SLOW_SECONDS
-from rumi_agent.streams import Inbound, Overrun, Window
+from rumi_agent.streams import Inbound, Window
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rumi_agent.agent import Agent
+    from collections.abc import Callable
+
+    from rumi_agent.answers import Answers
     from rumi_agent.codec import Frame
+    from rumi_agent.ports import Coroutines, Home
+    from rumi_agent.reading import Reading
+    from rumi_agent.workers import Workers
 
 
 _LONGEST = 2**40  # milliseconds
@@ -35,29 +40,61 @@ class CallJob:
 
     def run(self) -> None:
         """Run it, unless nobody waits for it any more; never raises."""
-        call = self.call
+        call, answers = self.call, self._incoming.answers
         began = monotonic()
         if call.cancelled or began >= call.deadline:
-            self._incoming.skip(call)
+            answers.skip(call)
             return
         frame = self._incoming.invoke(call)
         if call.asked or monotonic() - began < SLOW_SECONDS:
             call.handler.was_quick()
         if frame is not None:
-            self._incoming.answer(call, frame)
-            self._incoming.agent.link.flush()
+            answers.answer(call, frame)
+            answers.link.flush()
+
+
+class BlockJob:
+    """A call of a block, which a worker's thread has to load first."""
+
+    __slots__ = ("_call", "_incoming", "_name")
+
+    def __init__(self, incoming: Incoming, call: Call, name: str) -> None:
+        self._incoming = incoming
+        self._call = call
+        self._name = name
+
+    def run(self) -> None:
+        """Load it, then start the call as any other; never raises."""
+        self._incoming.run_block(self._call, self._name)
 
 
 class Incoming:
-    """The table of handlers and the calls that run. Frames are handled on the thread that holds the baton."""
+    """The table of handlers. Frames are handled on the thread that holds the baton.
 
-    def __init__(self, agent: Agent) -> None:
-        self.agent = agent
+    `loop` answers, and makes if need be, what runs coroutines; `load_block` is None for packs without blocks.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        answers: Answers,
+        *,
+        workers: Workers,
+        reading: Reading,
+        loop: Callable[[], Coroutines],
+        load_block: Callable[[str], Handler | None] | None,
+    ) -> None:
+        self.answers = answers
         self.handlers: dict[str, Handler] = {}
-        self.calls: dict[int, Call] = {}
         self.max_streams = 0
-        self.streams: set[int] = set()
         self.stopping = False
+        self._home = home
+        self._link = answers.link
+        self._calls = answers.calls
+        self._workers = workers
+        self._reading = reading
+        self._loop = loop
+        self._load_block = load_block
         self._batch_began = 0.0
 
     # -- frames
@@ -65,7 +102,7 @@ class Incoming:
     def on_call(self, frame: Frame, inline: bool) -> bool:  # noqa: FBT001
         """Start one call. False once the baton is lost."""
         now = monotonic()
-        agent = self.agent
+        workers, calls = self._workers, self._calls
         handler = self.handlers.get(frame["name"], NO_HANDLER)
         milliseconds = frame["deadline_ms"]
         call = Call(frame["id"], frame.get("args"), now + min(milliseconds, _LONGEST) / 1000, frame, handler)
@@ -73,114 +110,132 @@ class Incoming:
             handler is NO_HANDLER
             or self.stopping
             or milliseconds <= 0
-            or len(self.calls) >= MAX_QUEUED_CALLS
-            or call.id in self.calls
+            or len(calls) >= MAX_QUEUED_CALLS
+            or call.id in calls
         ):
             self._start_unusual(call, late=milliseconds <= 0)
             return True
-        self.calls[call.id] = call
+        calls[call.id] = call
         if (
             inline
             and handler.inline
             and handler.kind == PLAIN
             and "in" not in frame
-            and not agent.workers.queue
-            and agent.workers.has_place()
+            and not workers.queue
+            and workers.has_place()
         ):
             return self._run_inline(call, now)
         self.launch(call, handler)
         return True
 
     def _run_inline(self, call: Call, now: float) -> bool:
-        agent = self.agent
-        active = agent.workers.active
-        active.add(call)
-        agent.reading.step_aside()
+        link, reading = self._link, self._reading
+        self._workers.active.add(call)
+        reading.step_aside()
         frame = self.invoke(call)
-        if agent.link.foreign:
-            agent.end(0)
-        kept = agent.reading.resume()
-        if frame is not None and self.calls.pop(call.id, None) is not None:
-            agent.link.out.append(frame)
-        agent.workers.leave(call)
+        if link.foreign:
+            self.answers.end_if_forked()
+        kept = reading.resume()
+        if frame is not None and self._calls.pop(call.id, None) is not None:
+            link.out.append(frame)
+        self._workers.leave(call)
         done = monotonic()
         if done - now > SLOW_SECONDS and not call.asked:
             call.handler.was_slow()
         if not kept:
-            agent.link.flush()
+            link.flush()
             return False
         if not self._batch_began:
             self._batch_began = now
         elif done - self._batch_began > LATE_FLUSH_SECONDS:  # what is ready does not wait for the rest of a slow batch
             self._batch_began = done
-            return not agent.link.flush(agent.reading.step_aside) or agent.reading.resume()
+            return not link.flush(reading.step_aside) or reading.resume()
         return True
 
     def before_waiting(self) -> None:
         """The reader has handled all that came, and is about to wait."""
         self._batch_began = 0.0
-        agent = self.agent
-        if agent.loop_side is not None:
-            agent.loop_side.kick()
-        if agent.workers.queue:  # a thread that could not be had before may be there now
-            agent.workers.schedule()
+        if self._workers.queue:  # a thread that could not be had before may be there now
+            self._workers.schedule()
 
     def _start_unusual(self, call: Call, *, late: bool) -> None:
         """A call that does not simply run: a block, or one that is refused."""
         name = call.frame["name"]
-        if call.id in self.calls:  # an answer would end the other one
-            self.agent.log("error", f"The kernel used the id {call.id} twice.")
+        if call.id in self._calls:  # an answer would end the other one
+            self._log("error", f"The kernel used the id {call.id} twice.")
         elif self.stopping:
-            self._refuse(
+            self.answers.refuse(
                 call, "UNAVAILABLE", "The pack is stopping.", "Try again: it is started again when it is needed."
             )
-        elif len(self.calls) >= MAX_QUEUED_CALLS:
-            self._refuse(call, "RATE_LIMITED", f"{MAX_QUEUED_CALLS} calls wait already.", "Try again later.")
+        elif len(self._calls) >= MAX_QUEUED_CALLS:
+            self.answers.refuse(call, "RATE_LIMITED", f"{MAX_QUEUED_CALLS} calls wait already.", "Try again later.")
         elif late:
-            self._refuse(call, "TIMEOUT", "The deadline had passed before the handler could start.", "Allow more time.")
+            self.answers.refuse(
+                call, "TIMEOUT", "The deadline had passed before the handler could start.", "Allow more time."
+            )
         elif name.startswith("block:"):
-            self.calls[call.id] = call
-            self.agent.blocks.launch(call, name[6:])
+            self._calls[call.id] = call
+            self._workers.enqueue(BlockJob(self, call, name[6:]))
         else:
             hint = "rumi pack show tells what this pack provides, and which of its components failed."
-            self._refuse(call, "NOT_FOUND", f"No handler is registered for {name[:200]}.", hint)
+            self.answers.refuse(call, "NOT_FOUND", f"No handler is registered for {name[:200]}.", hint)
 
     def launch(self, call: Call, handler: Handler) -> None:
         """Start a call of any kind, off this thread."""
         call.handler = handler
-        agent = self.agent
+        workers = self._workers
         uploads = call.frame.get("in") is True
         if handler.kind in {PLAIN, COROUTINE} and not uploads:
             if handler.kind == PLAIN:
-                agent.workers.enqueue(CallJob(self, call))
+                workers.enqueue(CallJob(self, call))
             else:
-                agent.loop().start_call(call)
+                self._loop().start_call(call)
             return
-        if len(self.streams) >= self.max_streams:
-            self.fail(call, wire_error("RATE_LIMITED", f"{self.max_streams} streams are open.", "sandbox.max_streams"))
+        if len(self.answers.streams) >= self.max_streams:
+            self.answers.fail(
+                call, wire_error("RATE_LIMITED", f"{self.max_streams} streams are open.", "sandbox.max_streams")
+            )
             return
-        self.streams.add(call.id)
+        self.answers.streams.add(call.id)
         if uploads:
-            call.inbound = Inbound(call.id, agent)
+            call.inbound = Inbound(call.id, self._home.outgoing)
         if handler.kind == PLAIN:
-            agent.workers.enqueue(CallJob(self, call))
+            workers.enqueue(CallJob(self, call))
         elif handler.kind == COROUTINE:
-            agent.loop().start_call(call)
+            self._loop().start_call(call)
         else:
             self.stream(call, None)
+
+    def run_block(self, call: Call, name: str) -> None:
+        """On a worker: load the block, then start the call as any other. Never raises."""
+        if call.cancelled or not call.seconds_left():
+            self.answers.skip(call)
+            return
+        try:
+            handler = None if self._load_block is None else self._load_block(name)
+        except BaseException as error:
+            self.answers.answer(call, self.answers.failure(call, error))
+            self._link.flush()
+            return
+        if handler is None:
+            hint = "A block is a .py file under backend/blocks/."
+            self.answers.fail(call, wire_error("NOT_FOUND", f"There is no block {name[:200]}.", hint))
+            return
+        self.handlers["block:" + name] = handler
+        self.launch(call, handler)
 
     def stream(self, call: Call, made: object) -> None:
         """Send what a generator yields; `made` is one that a plain handler has returned."""
         call.window = Window()
-        self.streams.add(call.id)
+        self.answers.streams.add(call.id)
         if call.handler.kind == GENERATOR or hasattr(made, "send"):
             from rumi_agent.generators import StreamJob
 
-            job = StreamJob(self, call, made)
+            job = StreamJob(call, made, home=self._home, answers=self.answers, workers=self._workers)
             call.on_cancel = call.window.close
-            self.agent.workers.enqueue(job)
+            self._workers.enqueue(job)
         else:
-            self.agent.loop().start_stream(call, made)
+            self._loop().start_stream(call, made)
 
     def on_event(self, frame: Frame) -> None:
         """Hand a subscribed event to its handler; nobody waits for an answer."""
@@ -189,62 +244,36 @@ class Incoming:
         call = Call(0, args, monotonic() + EVENT_TIMEOUT_SECONDS, frame, handler)
         if handler is NO_HANDLER or self.stopping:
             return
-        if len(self.agent.workers.queue) >= MAX_QUEUED_CALLS:
-            self.agent.log("warning", f"An event of {frame['topic'][:200]} was dropped: too many calls wait.")
+        if len(self._workers.queue) >= MAX_QUEUED_CALLS:
+            self._log("warning", f"An event of {frame['topic'][:200]} was dropped: too many calls wait.")
         elif handler.kind == PLAIN:
-            self.agent.workers.enqueue(CallJob(self, call))
+            self._workers.enqueue(CallJob(self, call))
         elif handler.kind == COROUTINE:
-            self.agent.loop().start_call(call)
+            self._loop().start_call(call)
         else:
-            self.agent.log("error", f"{handler.name[:200]} is a generator: it cannot take events.")
+            self._log("error", f"{handler.name[:200]} is a generator: it cannot take events.")
 
     def on_cancel(self, call_id: int) -> None:
         """The caller gave up: no result leaves, and what can be stopped is."""
-        call = self.calls.pop(call_id, None)
+        call = self._calls.pop(call_id, None)
         if call is None:
             return
         call.cancelled = True
-        self.streams.discard(call_id)
+        self.answers.streams.discard(call_id)
         if call.inbound is not None:
             call.inbound.end()
-        self.agent.outgoing.fail_all_of(call)
+        self._home.outgoing.fail_all_of(call)
         if call.on_cancel is not None:
             call.on_cancel()
 
-    def on_element(self, frame: Frame) -> None:
-        """An `item`, `data` or `end` of either side's call."""
-        number = frame["id"]
-        if number & 1:
-            call = self.calls.get(number)
-            inbound = None if call is None else call.inbound
-        else:
-            inbound = self.agent.outgoing.stream_of(number)
-        if inbound is None:
-            return
-        if frame["k"] == "end":
-            inbound.end()
-            return
-        try:
-            inbound.push(frame)
-        except Overrun:
-            self.agent.malformed("more of a stream than was allowed")
-
-    def on_credit(self, frame: Frame) -> None:
-        """The receiver of one of our streams allows more."""
-        number = frame["id"]
-        call = self.calls.get(number)
-        window = (None if call is None else call.window) if number & 1 else self.agent.outgoing.window_of(number)
-        if window is not None:
-            window.add(frame.get("items", 0), frame.get("bytes", 0))
-
     def on_bad_value(self, error: BadValue) -> None:
         """A good frame with a bad value: answer it if it can be a call of the kernel, and go on."""
-        if error.frame_id is not None and error.frame_id & 1 and error.frame_id not in self.calls:
+        if error.frame_id is not None and error.frame_id & 1 and error.frame_id not in self._calls:
             call = Call(error.frame_id, None, 0.0, {}, NO_HANDLER)
-            self._refuse(
+            self.answers.refuse(
                 call, "VALIDATION_ERROR", f"The frame is not valid: {error.message}.", "This is a defect of the kernel."
             )
-        self.agent.log("error", f"The kernel sent a bad frame: {error.message}.")
+        self._log("error", f"The kernel sent a bad frame: {error.message}.")
 
     # -- running
 
@@ -255,13 +284,13 @@ class Incoming:
         try:
             arity = handler.arity
             if arity == 2:
-                value = handler.fn(call.args, Context(self.agent, call))
+                value = handler.fn(call.args, Context(self._home, call))
             elif arity == 1:
                 value = handler.fn(call.args)
             else:
                 value = handler.fn()
         except BaseException as error:
-            return self.failure(call, error)
+            return self.answers.failure(call, error)
         finally:
             current_call.reset(token)
         try:
@@ -270,9 +299,9 @@ class Incoming:
             try:
                 return self.unusual(call, value, error)
             except BaseException as failure:
-                return self.failure(call, failure)
+                return self.answers.failure(call, failure)
         except BaseException as error:
-            return self.failure(call, error)
+            return self.answers.failure(call, error)
 
     def unusual(self, call: Call, value: object, error: NotJson) -> bytes | None:
         """A value that is not JSON: a generator or coroutine that a plain function made, or a mistake."""
@@ -282,7 +311,7 @@ class Incoming:
                 self.stream(call, value)
                 return None
             if kind == "coroutine":
-                self.agent.loop().start_call(call, value)
+                self._loop().start_call(call, value)
                 return None
         code = "TOO_LARGE" if error.too_large else "INTERFACE_ERROR"
         hint = (
@@ -290,37 +319,7 @@ class Incoming:
             if error.too_large
             else "A handler returns JSON: objects, lists, texts, numbers, true, false, null."
         )
-        return self.error_frame(call, wire_error(code, error.told_of("The answer"), hint, {"type": kind}))
+        return self.answers.error_frame(call, wire_error(code, error.told_of("The answer"), hint, {"type": kind}))
 
-    def failure(self, call: Call, error: BaseException) -> bytes:
-        """The frame for an exception; its traceback goes to the pack's log."""
-        self.agent.log_exception(f"{call.handler.name} failed", error, call.run_id)
-        return self.error_frame(call, interface_error(error))
-
-    def error_frame(self, call: Call, error: dict[str, object]) -> bytes:
-        """The frame of a bad result."""
-        return encode_frame({"k": "result", "id": call.id, "ok": False, "error": error})
-
-    def answer(self, call: Call, frame: bytes) -> None:
-        """Let a result leave with the next flush, unless the call was cancelled."""
-        if self.agent.link.foreign:
-            self.agent.end(0)
-        if self.calls.pop(call.id, None) is not None:
-            self.streams.discard(call.id)
-            self.agent.link.out.append(frame)
-
-    def skip(self, call: Call) -> None:
-        """A call whose turn came too late."""
-        if not call.cancelled:
-            self.fail(
-                call,
-                wire_error("TIMEOUT", "The deadline had passed before the handler could start.", "Allow more time."),
-            )
-
-    def fail(self, call: Call, error: dict[str, object]) -> None:
-        """End a call with an error, at once."""
-        self.answer(call, self.error_frame(call, error))
-        self.agent.link.flush()
-
-    def _refuse(self, call: Call, code: str, message: str, hint: str) -> None:
-        self.agent.link.out.append(self.error_frame(call, wire_error(code, message, hint)))
+    def _log(self, level: str, text: str) -> None:
+        self._home.packlog.write(level, text, {}, None)

@@ -18,6 +18,7 @@ from rumi_agent.streams import Inbound, Window
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _thread import LockType
     from collections.abc import Callable
     from typing import Protocol
 
@@ -53,6 +54,25 @@ class Outgoing:
         self.ready = False
         self._setup_thread = get_ident()
         self._opened: list[Callable[[], None]] = []
+
+    # -- what streams need (`streams.Outlet`), and whoever began a call
+
+    def send(self, frame: bytes) -> None:
+        """Send one frame."""
+        self._link.send(frame)
+
+    def flush(self) -> None:
+        """Send what has gathered."""
+        self._link.flush()
+
+    def wait(self, gate: LockType) -> None:
+        """Wait in this thread for something that the reader brings; if this is the reader, another thread reads on."""
+        if self._reading.take_up():
+            self._reading.give_up()
+        self._link.flush()
+        gate.acquire(timeout=BACKSTOP_SECONDS)
+
+    # -- calls
 
     def open(self) -> None:
         """`hello` is out: calls may leave from now on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from _thread import allocate_lock
 from time import monotonic
 
@@ -50,6 +51,15 @@ class PackLog:
         if dropped:
             fields = {**fields, "dropped_before": dropped}
         self._emit(_line(level, text, fields, run_id))
+
+    def write_exception(self, what: str, error: BaseException, run_id: str | None) -> None:
+        """A traceback. Never raises."""
+        try:
+            from rumi_agent.trace import traceback_text
+
+            self.write("error", what + "\n" + traceback_text(error), {"type": type(error).__name__}, run_id)
+        except BaseException as failure:
+            sys.stderr.write(f"rumi-agent: {what}; its traceback could not be logged: {type(failure).__name__}\n")
 
     def open(self) -> None:
         """`hello` is out: send what was kept back."""
