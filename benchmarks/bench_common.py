@@ -85,7 +85,7 @@ class Figure:
             "what": self.what,
             "value": short(self.value),
             "unit": self.unit,
-            "promised": self.promise.text(self.unit),
+            "promised": self.promise.text(self.unit) or None,
             "met": self.met,
             "floor": _shown(self.floor),
             "peer": _shown(self.peer),

@@ -175,3 +175,11 @@ def docker_run(spec: ContainerSpec, seccomp_file: Path) -> float:
     seconds = time.perf_counter() - began
     subprocess.run(["docker", "rm", "--force", "--volumes", spec.name], check=True, capture_output=True)
     return seconds
+
+
+def image_is_there(image: str) -> bool:
+    """True if the `docker` command reaches an engine that has the image."""
+    if shutil.which("docker") is None:
+        return False
+    command = ["docker", "image", "inspect", "--format", "{{.Id}}", image]
+    return subprocess.run(command, check=False, capture_output=True, timeout=30).returncode == 0

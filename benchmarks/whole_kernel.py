@@ -119,6 +119,12 @@ class WholeKernel:
                 path.write_text(text.replace("rumi-packs/hello", f"rumi-packs/{pack_id}"), "utf-8")
         aside.rename(self.packs / pack_id)
 
+    def install_from(self, folder: Path) -> None:
+        """A pack as it is; it appears whole."""
+        aside = self.folder / folder.name
+        shutil.copytree(folder, aside, ignore=shutil.ignore_patterns("__pycache__"))
+        aside.rename(self.packs / folder.name)
+
     def approve(self, pack_id: str) -> None:
         """With all that it asks for."""
         plan = self.ask("GET", f"/api/packs/{pack_id}/plan")

@@ -43,7 +43,7 @@ class PackFolder:
         os.close(self._root_fd)
 
     def read_json(self, path: str) -> object:
-        """Parse one strict JSON file (UTF-8, no repeated key, no NaN, 1 MiB; 4 MiB for all). Raises `UnreadableFile`."""
+        """Parse a strict JSON file (UTF-8, no repeated key, no NaN, 1 MiB, 4 MiB in all). Raises `UnreadableFile`."""
         raw = self.read_bytes(path, MAX_JSON_BYTES)
         self._left -= len(raw)
         if self._left < 0:

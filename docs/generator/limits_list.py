@@ -48,6 +48,8 @@ PACKS = _group(
         "bytes",
         "ecosystem.json, permissions.json, one manifest.json",
     ),
+    ("backend_core.ecosystem.pack_files:MAX_JSON_TOGETHER", "bytes", "all these JSON files of a pack together"),
+    ("backend_core.ecosystem.describe:MAX_FLOW_BYTES", "bytes", "all flow files of a pack together"),
     ("backend_core.ecosystem.pack_files:MAX_ENTRIES", "", "entries read in one folder of a pack"),
     ("backend_core.ecosystem.problems:MAX_PROBLEMS", "", "mistakes that are listed for one pack"),
     ("backend_core.ecosystem.discovery:MAX_PACKS", "", "packs in the ecosystem folder"),

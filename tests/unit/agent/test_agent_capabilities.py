@@ -303,6 +303,29 @@ def test_ud_15_a_pack_that_calls_itself_ends_at_any_depth_that_the_kernel_allows
             kernel.send({"k": "result", "id": back[frame["id"]], "ok": True, "value": frame["value"]})
 
 
+def test_ud_15_more_chains_than_there_are_places_end_and_never_wait_for_each_other(kernel: Any) -> None:
+    kernel.component(NESTED)
+    kernel.start(concurrency=1)
+    back: dict[int, int] = {}
+    firsts = {kernel.call("chain", {"depth": 10}) for _ in range(5)}
+    ended: dict[int, dict[str, Any]] = {}
+    while len(ended) < len(firsts):
+        frame = kernel.read()
+        if frame["k"] == "call":
+            back[kernel.call(frame["args"]["name"], frame["args"]["args"])] = frame["id"]
+        elif frame["k"] == "result" and frame["id"] in firsts:
+            ended[frame["id"]] = frame
+        elif frame["k"] == "result":
+            kernel.send({**frame, "id": back[frame["id"]]})
+    good = [frame for frame in ended.values() if frame["ok"]]
+    refused = [frame["error"] for frame in ended.values() if not frame["ok"]]
+    assert all(frame["value"] == 10 for frame in good)
+    assert good, "the others are given up so that some can end"
+    assert refused, "fifty places are more than a pack may take"
+    assert all("Every place of this pack is taken" in error["message"] for error in refused)
+    assert kernel.value("quick", 1) == 1
+
+
 def test_a_handler_that_waits_for_the_kernel_holds_nobody_up(kernel: Any, no_answer: object) -> None:
     kernel.component(NESTED)
     kernel.start()

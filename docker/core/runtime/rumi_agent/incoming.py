@@ -52,6 +52,10 @@ class CallJob:
             answers.answer(call, frame)
             answers.link.flush()
 
+    def give_up(self) -> None:
+        """Every place of the pack waits for calls like this one."""
+        refuse_stalled(self._incoming.answers, self.call)
+
 
 class BlockJob:
     """A call of a block, which a worker's thread has to load first."""
@@ -66,6 +70,17 @@ class BlockJob:
     def run(self) -> None:
         """Load it, then start the call as any other; never raises."""
         self._incoming.run_block(self._call, self._name)
+
+    def give_up(self) -> None:
+        """See `CallJob`."""
+        refuse_stalled(self._incoming.answers, self._call)
+
+
+def refuse_stalled(answers: Answers, call: Call) -> None:
+    """End a call that would have waited for a place that only its own end could have freed."""
+    text = "Every place of this pack is taken by calls that wait for calls back into it."
+    answers.fail(call, wire_error("RATE_LIMITED", text, "Make fewer such calls at once, or raise sandbox.concurrency."))
+    answers.link.flush()
 
 
 class Incoming:

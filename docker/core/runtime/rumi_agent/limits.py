@@ -18,7 +18,8 @@ EVENT_TIMEOUT_SECONDS = 120.0
 BACKSTOP_SECONDS = 31 * 24 * 3600.0
 
 MAX_QUEUED_CALLS = 4096
-NESTED_CALLS = 10  # threads beyond `concurrency` while handlers wait for calls that may come back to this very pack
+NESTED_CALLS = 32  # threads beyond `concurrency` while handlers wait for calls that may come back to this very pack
+STALL_SECONDS = 1.0  # after which a pack whose every place waits for itself gives up its newest call
 IDLE_THREAD_SECONDS = 10.0
 TICK_SECONDS = 0.002
 QUIET_TICKS = 5

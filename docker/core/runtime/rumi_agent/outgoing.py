@@ -12,7 +12,7 @@ from itertools import count
 from rumi_agent.calls import Call, Waiter
 from rumi_agent.codec import NotJson, encode_frame, encode_value, framed
 from rumi_agent.errors import CapabilityError, error_from_frame, wire_error
-from rumi_agent.limits import BACKSTOP_SECONDS, DEFAULT_TIMEOUT_SECONDS
+from rumi_agent.limits import BACKSTOP_SECONDS, DEFAULT_TIMEOUT_SECONDS, STALL_SECONDS
 from rumi_agent.reading import stack_is_shallow
 from rumi_agent.streams import Inbound, Window
 
@@ -91,7 +91,7 @@ class Outgoing:
         if lends:
             self._workers.lend()
         try:
-            self._await(waiter, shallow=shallow)
+            self._await(waiter, shallow=shallow, lends=lends)
         finally:
             if lends:
                 self._workers.take_back()
@@ -99,12 +99,23 @@ class Outgoing:
                 self.give_up(number)
         return answer_of(waiter.frame)
 
-    def _await(self, waiter: Waiter, *, shallow: bool) -> None:
+    def _acquired_in_turns(self, gate: LockType) -> bool:
+        """Wait, and look now and then whether this pack only waits for itself."""
+        workers = self._workers
+        for _ in range(int(BACKSTOP_SECONDS / STALL_SECONDS)):
+            seen = workers.moved
+            if gate.acquire(timeout=STALL_SECONDS):
+                return True
+            if workers.queue:
+                workers.unstall(seen)
+        return False
+
+    def _await(self, waiter: Waiter, *, shallow: bool, lends: bool) -> None:
         reading = self._reading
         if shallow and reading.take_up() and reading.read_until(waiter.is_done, self._others_wait):
             return
         self._link.flush()
-        if not waiter.gate.acquire(timeout=BACKSTOP_SECONDS):
+        if not (self._acquired_in_turns(waiter.gate) if lends else waiter.gate.acquire(timeout=BACKSTOP_SECONDS)):
             waiter.frame = {"ok": False, "error": wire_error("TIMEOUT", "The kernel gave no answer.")}
 
     def _others_wait(self) -> bool:

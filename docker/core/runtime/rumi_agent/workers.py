@@ -1,7 +1,8 @@
 """Threads for handlers: at most `concurrency` jobs run at once, the rest wait in one queue; idle threads go away.
 
-A handler that waits for a call that may come back to this pack lends its place (ten at most), so that a chain of calls
-through one pack ends instead of waiting for itself.
+A handler that waits for a call that may come back to this pack lends its place (32 at most), so that a chain of calls
+through one pack ends instead of waiting for itself. Where many chains use up even those, `unstall` gives the newest
+call up, so that the others go on: a refusal is better than a wait without end (UD-15).
 """
 
 from __future__ import annotations
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
         """Something for a thread; `run` never raises."""
 
         def run(self) -> None: ...
+
+    class Refusable(Protocol):
+        """A job that can be given up before it ran."""
+
+        def give_up(self) -> None: ...
 
 
 class _Parked:
@@ -42,6 +48,7 @@ class Workers:
         self.active: set[object] = set()
         self._concurrency = concurrency
         self._lent = 0
+        self.moved = 0
         self._parked: list[_Parked] = []
         self._lock = allocate_lock()
 
@@ -92,9 +99,23 @@ class Workers:
         """That wait is over."""
         with self._lock:
             self._lent -= 1
+            self.moved += 1
+
+    def unstall(self, seen: int) -> None:
+        """Give up the newest waiting call if every place waits for the kernel and nothing has moved since `seen`."""
+        with self._lock:
+            if self.moved != seen or self._lent < len(self.active):
+                return
+            newest = next((job for job in reversed(self.queue) if hasattr(job, "give_up")), None)
+            if newest is None:
+                return
+            self.queue.remove(newest)
+            self.moved += 1
+        newest.give_up()
 
     def leave(self, job: object) -> None:
         """A handler that ran on the reader's thread is done."""
+        self.moved += 1
         self.active.discard(job)
         if self.queue:
             self.schedule()
@@ -104,6 +125,7 @@ class Workers:
         while following is not None:
             following.run()
             with self._lock:
+                self.moved += 1
                 self.active.discard(following)
                 following = self.queue.popleft() if self.queue and self.has_place() else None
                 if following is not None:
