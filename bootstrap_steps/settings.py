@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 API_PORT = 8765
-GATEWAY_PORT = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +24,8 @@ def read_environment() -> dict[str, str]:
 
 
 def listeners(environment: Mapping[str, str]) -> list[Listener]:
-    """The two listeners as the environment sets them; a value that is no number is the kernel's to complain about."""
-    return [_listener(environment, "API", API_PORT), _listener(environment, "GATEWAY", GATEWAY_PORT)]
+    """What this version listens on, as the environment sets it; a value that is no number is the kernel's to refuse."""
+    return [_listener(environment, "API", API_PORT)]
 
 
 def _listener(environment: Mapping[str, str], name: str, default: int) -> Listener:

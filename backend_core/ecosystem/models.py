@@ -23,6 +23,7 @@ _ROUTE_PATH = re.compile(r"/|(/([A-Za-z0-9._~-]+|\{[a-z][a-z0-9_]*(:path)?\}))+"
 _APP = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _METHOD = re.compile(r"GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS", re.ASCII)
 MIB = 1_048_576
+MAX_VERSION, MAX_RANGE = 64, 256
 
 
 def _pack_id(text: str) -> str:
@@ -53,6 +54,9 @@ def _identity(text: str) -> str:
 
 
 def _version(text: str) -> str:
+    # First, because a number of thousands of digits is no `InvalidVersion` but another error (CVE-2020-10735).
+    if len(text) > MAX_VERSION:
+        raise ValueError(f"must be at most {MAX_VERSION} characters")
     try:
         Version(text)
     except InvalidVersion:
@@ -61,6 +65,8 @@ def _version(text: str) -> str:
 
 
 def _range(text: str) -> str:
+    if len(text) > MAX_RANGE:
+        raise ValueError(f"must be at most {MAX_RANGE} characters")
     try:
         SpecifierSet(text)
     except InvalidSpecifier:

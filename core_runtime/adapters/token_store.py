@@ -105,6 +105,12 @@ class TokenStore:
         self._tokens = _decode(self._document.load())
         self._loaded = True
 
+    async def load_if_needed(self) -> None:
+        """Try again to read a document that could not be read: the owner may have mended it."""
+        if not self._loaded:
+            with contextlib.suppress(RumiError):
+                await asyncio.to_thread(self.load)
+
     def verify(self, presented: bytes) -> ApiToken | None:
         """The live token that `presented` is, or None. Compares with every token, in constant time each (SE-14)."""
         digest = hashlib.sha256(presented).digest()

@@ -108,7 +108,8 @@ def _check(situation: Situation, descriptor: PackDescriptor, digest: str, order:
     if problem:
         raise Conflict(
             f"{order.pack_id} was not approved: {problem}",
-            hint=f"Raise the version, or read the plan and name it: rumi pack plan {order.pack_id}",
+            hint=f"Read rumi pack plan {order.pack_id}, then: "
+            f"rumi pack approve {order.pack_id} --version {descriptor.version}",
             details={"version": descriptor.version},
         )
     if situation.locked and order.plan_hash is None:

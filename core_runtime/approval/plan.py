@@ -17,7 +17,7 @@ from core_runtime.approval.codec import grant_to_json
 from core_runtime.approval.diff import FileChange, visible
 from core_runtime.approval.model import PackRecord
 from core_runtime.approval.ports import PermissionBook
-from core_runtime.approval.sentences import LANGUAGES, Sentence
+from core_runtime.approval.sentences import LANGUAGES, Sentence, sentence
 from core_runtime.authority import Grant, Risk
 from core_runtime.canonical import fingerprint
 from core_runtime.errors import ValidationFailed
@@ -113,6 +113,7 @@ def build_plan(candidate: Candidate, context: PlanContext, book: PermissionBook)
         "rating": rated.value,
         "rating_reasons": list(rated.reasons),
         "warnings": list(context.warnings),
+        "notes": [sentence("one_domain")] if descriptor.interfaces() else [],
         "grants": [grant_to_json(grant) for grant in (context.record.grants if context.record else ())],
         "environment": {
             "kernel": context.environment.kernel,

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.version import InvalidVersion, Version
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 from core_runtime.approval.model import DisabledBy, Observed, PackRecord, PackState, PackStatus
 from core_runtime.approval.records import TamperedRecord
@@ -129,7 +129,7 @@ def in_range(version: str, specifier: str) -> bool:
     """True if a version lies in a range such as `>=1.2,<2` (PEP 440). What does not parse does not match."""
     try:
         return SpecifierSet(specifier).contains(Version(version), prereleases=True)
-    except (InvalidSpecifier, InvalidVersion):
+    except ValueError:  # packaging's own errors, and that of a number of thousands of digits
         return False
 
 
@@ -157,7 +157,7 @@ def version_problem(
         return ""
     try:
         new, highest = Version(descriptor.version), Version(record.highest_version)
-    except InvalidVersion:
+    except ValueError:
         return f"The versions {record.highest_version} and {descriptor.version} cannot be compared."
     if new < highest:
         return f"Version {descriptor.version} is older than {record.highest_version}, which was approved before."
@@ -172,5 +172,5 @@ def highest(record: PackRecord | None, version: str) -> str:
         return version
     try:
         return max(record.highest_version, version, key=Version)
-    except InvalidVersion:
+    except ValueError:
         return version

@@ -46,6 +46,10 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "Its earlier approval cannot be believed: {0}. It counts for nothing.",
         "以前の承認は信頼できません: {0}。無効として扱います。",
     ),
+    "one_domain": (
+        "Whoever calls it shares one memory inside it: while it serves you, it could act for you in another's call.",
+        "呼び出し元はみな、このパックの中で同じメモリーを共有します。他者の呼び出しの中であなたとして動くこともできます。",
+    ),
     "missing": ("It cannot be switched on yet: {0}", "まだ有効にできません: {0}"),
 }
 

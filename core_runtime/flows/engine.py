@@ -132,7 +132,7 @@ class FlowEngine:
         """The result of a run that is under way. Raises `NotFound` if it is not."""
         active = self._active.get(identifier)
         if active is None or active.task is None:
-            raise NotFound(f"No run {identifier[:64]!r} is under way.", hint="rumi runs list")
+            raise NotFound(f"No run {identifier[:64]!r} is under way.", hint="rumi flow list")
         try:
             return await asyncio.shield(active.task)
         except asyncio.CancelledError:

@@ -115,6 +115,18 @@ class Metric:
     labels: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class ApproveWish:
+    """What is approved: `plan_hash` pins a plan that was seen, `grants` None means every required one as declared.
+
+    `version` names a version that is older than one approved before: nothing else lets it follow (AP-16).
+    """
+
+    plan_hash: str | None = None
+    grants: Sequence[GrantItem] | None = None
+    version: str | None = None
+
+
 class PacksPort(Protocol):
     """Reading about packs. Unknown ids raise `NotFound`."""
 
@@ -141,10 +153,8 @@ class PacksPort(Protocol):
 class ApprovalPort(Protocol):
     """Whether these bytes may run."""
 
-    async def approve(
-        self, pack_id: str, plan_hash: str | None, grants: Sequence[GrantItem] | None, by: Caller
-    ) -> JsonObject:
-        """All or nothing; `grants` None: every required one as declared. Raises `Conflict` for a plan that changed."""
+    async def approve(self, pack_id: str, wish: ApproveWish, by: Caller) -> JsonObject:
+        """All or nothing. Raises `Conflict` for a plan that changed, or a version older than one approved before."""
 
     async def reject(self, pack_id: str, reason: str, by: Caller) -> JsonObject:
         """Say no to these bytes; the third time blocks the identity."""

@@ -80,6 +80,10 @@ class BootSequence:
     async def _security(self, _args: Mapping[str, object]) -> object:
         return await self._noted("security", "SECURITY_BASE", self._parts.secure())
 
+    async def recheck(self) -> None:
+        """Look at the security base again: what was mended meanwhile is no diagnostic any more."""
+        await self._noted("security", "SECURITY_BASE", self._parts.secure())
+
     async def _engine(self, _args: Mapping[str, object]) -> object:
         return await self._noted("engine", "ENGINE", self._parts.engine())
 

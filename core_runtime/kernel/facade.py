@@ -7,6 +7,7 @@ must never go on half up in silence: a boot that fails is an error, a pack that 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -63,6 +64,7 @@ class Kernel:
         self._following = False
         self.planned = asyncio.Event()
         self.owner = OWNER
+        self.each_recheck: list[Callable[[], Awaitable[None]]] = []
         self._watching: asyncio.Task[None] | None = None
 
     @property
@@ -102,6 +104,9 @@ class Kernel:
             await asyncio.sleep(RECHECK_SECONDS)
             try:
                 await self.parts.approvals.recheck_records()
+                await self.parts.boot.recheck()
+                for check in self.each_recheck:
+                    await check()
             except RumiError as error:
                 entry = Diagnostic(Severity.PROBLEM, "RECORDS", "approval", error.message, error.hint)
                 self.parts.diagnostics.put(entry)

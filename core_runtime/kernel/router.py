@@ -116,7 +116,7 @@ def denial(pack_id: str, status: PackStatus) -> ApprovalDenied:
     commands = {
         "pending": f"rumi pack plan {pack_id}, then rumi pack approve {pack_id}",
         "modified": f"rumi pack plan {pack_id}, then rumi pack approve {pack_id}; or restore the approved bytes",
-        "rejected": f"rumi pack plan {pack_id}, then rumi pack approve {pack_id}",
+        "rejected": f"rumi pack unblock {pack_id}, then rumi pack plan {pack_id}",
         "blocked": f"rumi pack unblock {pack_id}",
         "disabled": f"rumi pack enable {pack_id}",
         "approved": f"rumi pack show {pack_id}",

@@ -20,15 +20,15 @@ from core_runtime.sandbox.status import PackState, PackStatus, SessionView
 MAX_PENDING_EVENTS = 64
 _ON_THE_WIRE = frozenset({"OOM", "NO_RESULT", "IMAGE_MISSING", "RUNTIME_UNAVAILABLE"})
 _SENTENCES = {
-    PackState.STOPPED: ("is not running", "Enable it, or approve its bytes: rumi pack show says which."),
+    PackState.STOPPED: ("is not running", "Enable it, or approve its bytes: rumi pack show {id} says which."),
     PackState.STOPPING: ("is being stopped", "Start it again when it has stopped."),
-    PackState.BACKING_OFF: ("ended and is started again shortly", "Try again in a moment; rumi pack logs shows why."),
+    PackState.BACKING_OFF: ("ended and is started again shortly", "Try again soon; rumi pack logs {id} shows why."),
     PackState.CRASH_LOOPED: (
         "ended three times in ten minutes and is not started again by itself",
-        "rumi pack logs shows why; rumi pack enable starts it again.",
+        "rumi pack logs {id} shows why; rumi pack enable {id} starts it again.",
     ),
     PackState.LOST: ("lost its container and is started again shortly", "Try again in a moment."),
-    PackState.FAILED: ("could not be started", "rumi doctor and rumi pack logs show why."),
+    PackState.FAILED: ("could not be started", "rumi doctor and rumi pack logs {id} show why."),
 }
 
 
@@ -111,7 +111,7 @@ class PackEntry:
     def unavailable(self) -> Unavailable:
         """The error for a call into a pack that is not up."""
         what, hint = _SENTENCES.get(self.state, ("is not ready", "Try again in a moment."))
-        return unavailable(f"The pack {self.pack_id} {what}.", hint, self.reason)
+        return unavailable(f"The pack {self.pack_id} {what}.", hint.format(id=self.pack_id), self.reason)
 
 
 def unavailable(message: str, hint: str, reason: str) -> Unavailable:

@@ -54,6 +54,6 @@ async def explained(session: Session | None, error: Unavailable) -> Unavailable:
     with suppress(TimeoutError):
         reason = await asyncio.wait_for(asyncio.shield(session.verdict), VERDICT_SECONDS)
         text = "ran out of memory" if reason is EndReason.OOM else "ended before it answered"
-        hint = error.hint or "rumi pack logs shows what it wrote."
+        hint = f"rumi pack logs {session.launch.descriptor.pack_id} shows what it wrote."
         return unavailable(f"The pack {text}.", hint, _WORDS.get(reason, "NO_RESULT"))
     return unavailable("The pack ended before it answered.", error.hint, "NO_RESULT")

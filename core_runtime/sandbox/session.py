@@ -110,7 +110,7 @@ class StartFailed(Unavailable):
     """The container started, but the pack did not come up; `reason` says how."""
 
     def __init__(self, reason: EndReason, message: str) -> None:
-        super().__init__(message, hint="rumi pack logs shows what it wrote.", details={"reason": reason.value})
+        super().__init__(message, hint="rumi pack logs ID shows what it wrote.", details={"reason": reason.value})
         self.reason = reason
 
 

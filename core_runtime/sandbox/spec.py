@@ -192,5 +192,5 @@ def _check(launch: PackLaunch, place: Placement) -> None:
     if wrong:
         raise ValidationFailed(
             f"A container cannot be described: the {' and the '.join(wrong)} is not of the required form.",
-            hint="This is checked again here on purpose; if the pack passed `rumi pack lint`, report a defect.",
+            hint="This is checked again here on purpose; rumi pack show says what the pack asks for; report a defect.",
         )

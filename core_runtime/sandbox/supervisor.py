@@ -298,7 +298,8 @@ class Supervisor:
             self._move(entry, PackState.CRASH_LOOPED, reason.value)
         else:
             self._retry(entry, PackState.BACKING_OFF, reason.value, seconds)
-        self._finding(entry, f"PACK_{reason.value}", Unavailable(message, hint="rumi pack logs shows what it wrote."))
+        hint = f"rumi pack logs {entry.pack_id} shows what it wrote."
+        self._finding(entry, f"PACK_{reason.value}", Unavailable(message, hint=hint))
 
     def _retry(self, entry: PackEntry, state: PackState, reason: str, seconds: float) -> None:
         self._move(entry, state, reason)

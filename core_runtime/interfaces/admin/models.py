@@ -76,10 +76,11 @@ class BatchBody(Body):
 
 
 class ApproveBody(Body):
-    """`grants` left out: every required permission as declared."""
+    """`grants` left out: every required permission as declared. `version` names one older than was approved before."""
 
     plan_hash: Digest | None = None
     grants: list[GrantBody] | None = Field(None, max_length=200)
+    version: str | None = Field(None, max_length=64)
 
 
 class RejectBody(Body):

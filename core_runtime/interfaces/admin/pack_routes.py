@@ -5,6 +5,7 @@ from __future__ import annotations
 from core_runtime.authority import Scope
 from core_runtime.interfaces.admin.models import ApproveBody, LogQuery, PageQuery, RejectBody
 from core_runtime.interfaces.admin.route import Ask, Route, View, page
+from core_runtime.interfaces.ports import ApproveWish
 
 _PENDING = frozenset({"pending", "modified"})
 
@@ -42,7 +43,8 @@ async def _scan(ask: Ask) -> object:
 async def _approve(ask: Ask) -> object:
     body = ask.input(ApproveBody)
     grants = None if body.grants is None else [grant.item() for grant in body.grants]
-    return await ask.doors.approval.approve(ask.path["pack_id"], body.plan_hash, grants, ask.caller)
+    wish = ApproveWish(body.plan_hash, grants, body.version)
+    return await ask.doors.approval.approve(ask.path["pack_id"], wish, ask.caller)
 
 
 async def _reject(ask: Ask) -> object:

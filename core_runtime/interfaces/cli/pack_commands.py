@@ -70,6 +70,9 @@ def pack_approve(
         list[str] | None,
         typer.Option(metavar="all|none|PERMISSION", help="What to grant; else every required permission as declared."),
     ] = None,
+    version: Annotated[
+        str | None, typer.Option(metavar="VERSION", help="Name a version older than one approved before.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Approve exactly these bytes of a pack, and grant what it needs."""
@@ -86,7 +89,7 @@ def pack_approve(
             run.screen.note(run.screen.words("Nothing was approved."))
             raise typer.Exit(1)
         plan = str(shown.get("plan_hash"))
-    body: JsonObject = {"plan_hash": plan}
+    body: JsonObject = {"plan_hash": plan, "version": version}
     if grant:
         body["grants"] = _grants(run, pack_id, grant, shown)
     done = _object(run.client.post(f"/api/packs/{segment(pack_id)}/approve", body))
@@ -131,6 +134,8 @@ def pack_logs(
 
     def fetch(after: int | None) -> JsonList:
         found = run.client.record(address, limit=limit, after=after).get("items")
+        if not found and after is None:
+            run.screen.note(run.screen.words("Nothing here."))
         return found if isinstance(found, list) else []
 
     follow(run.screen, fetch, ("ts", "level", "text"), watch=watch)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from core_runtime.clock import iso
 from core_runtime.interfaces.cli.screen import Line
 from core_runtime.interfaces.cli.terminal_text import clean, clean_lines, pad, safe_json, wrap
 from core_runtime.interfaces.cli.words import translate
@@ -174,9 +175,12 @@ class PlanView:
         for key, value in plan.items():
             if key in _SHOWN or value in _NOTHING:
                 continue
+            items = [self._flat(item) for item in (value if isinstance(value, list) else [value])]
+            if not any(items):
+                continue
             lines.append([(self._t(clean(key).replace("_", " ")).capitalize(), "head")])
-            for item in value if isinstance(value, list) else [value]:
-                lines += self._wrapped(self._flat(item), 2)
+            for text in items:
+                lines += self._wrapped(text, 2)
         return lines
 
     def _flat(self, value: object) -> str:
@@ -184,11 +188,19 @@ class PlanView:
         if isinstance(value, Mapping):
             if set(value) <= LANGUAGE_KEYS:
                 return self._text(value)
-            pairs = ((key, self._flat(item)) for key, item in value.items() if item not in _NOTHING)
+            shown = {key: _moment(key, item) for key, item in value.items() if item not in _NOTHING}
+            pairs = ((key, self._flat(item)) for key, item in shown.items())
             return ", ".join(f"{self._t(clean(key).replace('_', ' '))} {text}" for key, text in pairs)
         if isinstance(value, list):
             return "[" + ", ".join(self._flat(item) for item in value) + "]"
         return clean(value) if isinstance(value, str) else safe_json(value)
+
+
+def _moment(key: object, value: object) -> object:
+    """A time as people read it: `granted_at` and the like are Unix seconds."""
+    if str(key).endswith("_at") and isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+        return iso(value)
+    return value
 
 
 _CHANGES: Mapping[object, str] = {

@@ -75,6 +75,7 @@ _JAPANESE: Mapping[str, str] = {
     "approved version": "承認済みの版",
     "grants": "今の許可",
     "environment": "環境",
+    "notes": "注意",
     "subscriptions": "購読",
     "blocks": "ブロック",
     "settings": "設定",

@@ -55,6 +55,7 @@ JAPANESE_HELP: Mapping[str, str] = {
     "End after 30s, 15m, 12h, 7d or 2w.": "期限: 30s、15m、12h、7d、2w など。",
     "Only those of this pack.": "このパックのものだけ。",
     "List grants.": "許可を一覧します。",
+    "Name a version older than one approved before.": "以前に承認した版より古い版を名指しします。",
     "Narrow it: a JSON object, k:=JSON or @FILE; else as declared.": (
         "絞り込み: JSON オブジェクト、k:=JSON、@ファイル。なければ宣言どおり。"
     ),

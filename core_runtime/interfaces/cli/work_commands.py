@@ -141,16 +141,14 @@ def _problems(screen: Screen, file: Path, report: JsonObject) -> None:
     problems = report.get("problems")
     for problem in problems if isinstance(problems, list) else []:
         place = ":".join(str(problem[key]) for key in ("line", "column") if problem.get(key) is not None)
-        screen.lines(
-            [[(f"{clean(file)}:{place}: ".replace(":: ", ": "), "dim"), (clean(problem.get("message")), "bad")]]
-        )
         help_ = [str(problem["hint"])] if problem.get("hint") else []
         if problem.get("expected"):
             help_.append(screen.words("Expected {what}.", what=clean(problem["expected"])))
         if problem.get("nearest"):
             help_.append(screen.words("Did you mean {name}?", name=clean(problem["nearest"])))
-        if help_:
-            screen.lines([[("  " + clean(" ".join(help_)), "")]])
+        where = f"{clean(file)}:{place}: ".replace(":: ", ": ")
+        told = (clean(problem.get("message")), "bad")
+        screen.lines([[(where, "dim"), told, (" " + " ".join(help_) if help_ else "", "")]])
     if report.get("ok"):
         screen.line(screen.words("{file} is a flow without mistakes.", file=file), "good")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 
 from core_runtime.approval.approving import Order
 from core_runtime.approval.model import Act, GrantWish, PackView
@@ -10,7 +10,7 @@ from core_runtime.approval.service import ApprovalService
 from core_runtime.clock import iso
 from core_runtime.errors import ApprovalDenied, NotFound
 from core_runtime.interfaces.doors.rights import grant_json
-from core_runtime.interfaces.ports import Caller, GrantItem, JsonList, JsonObject
+from core_runtime.interfaces.ports import ApproveWish, Caller, GrantItem, JsonList, JsonObject
 from core_runtime.kernel.lifecycle import PackLifecycle
 from core_runtime.sandbox.status import PackStatus
 from core_runtime.sandbox.supervisor import Supervisor
@@ -102,12 +102,10 @@ class ApprovalDoor:
         self._lifecycle = lifecycle
         self._packs = packs
 
-    async def approve(
-        self, pack_id: str, plan_hash: str | None, grants: Sequence[GrantItem] | None, by: Caller
-    ) -> JsonObject:
+    async def approve(self, pack_id: str, wish: ApproveWish, by: Caller) -> JsonObject:
         """See `ApprovalPort`. Waits until the pack is up, so that the next call finds it."""
-        wishes = None if grants is None else [wish_of(item) for item in grants]
-        await self._approvals.approve(Order(pack_id, plan_hash, wishes, act=act_of(by)))
+        wishes = None if wish.grants is None else [wish_of(item) for item in wish.grants]
+        await self._approvals.approve(Order(pack_id, wish.plan_hash, wishes, wish.version, act=act_of(by)))
         return await self._settled(pack_id)
 
     async def reject(self, pack_id: str, reason: str, by: Caller) -> JsonObject:

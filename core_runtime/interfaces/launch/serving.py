@@ -202,6 +202,7 @@ class Serving(Generic[ProfileT]):
         tokens = TokenStore(profile.signed("tokens"), clock=profile.clock, audit=profile.audit)
         with suppress(RumiError):  # then no token is valid and none can be made; the diagnostics say why
             await asyncio.to_thread(tokens.load)
+        kernel.each_recheck.append(tokens.load_if_needed)
         addresses: dict[str, object] = {}
         doors = open_doors(
             kernel,

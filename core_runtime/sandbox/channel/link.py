@@ -50,7 +50,7 @@ def gone() -> Unavailable:
     """The error of everything that was waiting for an agent that is not there any more."""
     return Unavailable(
         "The pack's container ended or its connection broke before there was an answer.",
-        hint="Try again once the pack is ready; `rumi pack logs` shows what it said last.",
+        hint="Try again once the pack is ready; rumi pack logs ID shows what it said last.",
         details={"reason": "NO_RESULT"},
     )
 

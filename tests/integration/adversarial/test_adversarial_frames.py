@@ -27,9 +27,9 @@ def codes(kernel, attack, frames: str) -> set[str]:
     answer = attack(kernel, f"send(*{frames})\nimport time\ntime.sleep(0.3)\n{ALIVE}")
     assert answer["success"], answer
     assert "ok" in answer["data"], answer
-    return {
-        item["details"].get("reason", "") for item in kernel.audit(principal="intruder") if item["seq"] > last
-    } - {"granted"}
+    return {item["details"].get("reason", "") for item in kernel.audit(principal="intruder") if item["seq"] > last} - {
+        "granted"
+    }
 
 
 PARITY = """[
@@ -78,9 +78,7 @@ UNICODE = """[
     ],
 )
 def test_forged_frames_are_refused_one_by_one_and_the_connection_lives(den, attack, frames, reasons):
-    assert codes(den, attack, frames) <= reasons
-    if reasons:
-        assert codes(den, attack, frames)
+    assert codes(den, attack, frames) == reasons
 
 
 def test_keys_of_other_languages_are_plain_data(den, attack):
@@ -102,14 +100,6 @@ def test_giant_values_that_are_valid_are_stored_or_refused_and_hold_nobody_up(de
     code = f"{value}\nresult = [wish(ctx, 'store.set', {{'store': 'loot', 'key': 'big', 'value': v}}).get('code', 'ok') for _ in range(4)]"
     answer = attack(den, code)
     assert set(answer["data"]) <= {"ok", "TOO_LARGE", "VALIDATION_ERROR"}
-
-
-def test_ud_06_a_value_too_deep_to_read_closes_the_connection_of_its_sender_alone(den, attack, until_true):
-    old = den.container_of("intruder")
-    error = attack(den, "send(b'{\"v\":' + b'[' * 300 + b']' * 300 + b'}')\nimport time\ntime.sleep(20)")["error"]
-    assert error["code"] == "UNAVAILABLE"
-    until_true(lambda: den.pack("intruder")["running"] == "ready" and den.container_of("intruder") != old, 15, "its return")
-    assert "ok" in attack(den, ALIVE)["data"]
 
 
 def test_ud_02_further_connections_get_no_configuration_and_no_answer(den, attack):
@@ -138,6 +128,8 @@ def test_bx_12_a_second_hello_registers_nothing_and_ends_only_its_sender(den, at
     hello = '{"k": "hello", "protocol": 1, "agent": "x", "components": [{"id": "crowbar", "provides": ["notes.list"]}]}'
     error = attack(den, f"send({hello})\nimport time\ntime.sleep(20)")["error"]
     assert error["code"] == "UNAVAILABLE"
-    until_true(lambda: den.pack("intruder")["running"] == "ready" and den.container_of("intruder") != old, 15, "its return")
+    until_true(
+        lambda: den.pack("intruder")["running"] == "ready" and den.container_of("intruder") != old, 15, "its return"
+    )
     provider = {item["name"]: item["provider"] for item in den.get("/api/interfaces")["items"]}
     assert provider["notes.list"] == "notes"

@@ -21,6 +21,7 @@ from core_runtime.interfaces.admin.auth import ALL_SCOPES, Authenticator
 from core_runtime.interfaces.admin.bridge import LoopBridge
 from core_runtime.interfaces.admin.flask_app import create_admin_app
 from core_runtime.interfaces.ports import (
+    ApproveWish,
     AuditQuery,
     BatchItem,
     Caller,
@@ -146,10 +147,9 @@ class FakeKernel:
         ]
         return [line for line in lines if after is None or int(str(line["seq"])) > after][-limit:]
 
-    async def approve(
-        self, pack_id: str, plan_hash: str | None, grants: Sequence[GrantItem] | None, by: Caller
-    ) -> JsonObject:
+    async def approve(self, pack_id: str, wish: ApproveWish, by: Caller) -> JsonObject:
         self._known(pack_id)
+        plan_hash, grants = wish.plan_hash, wish.grants
         if plan_hash not in (None, PLAN_HASH):
             raise Conflict("The plan changed in between.", hint=f"rumi pack plan {pack_id}")
         self._note("approve", pack_id, plan_hash, None if grants is None else [g.permission for g in grants], by=by)

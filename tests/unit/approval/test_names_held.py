@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core_runtime.approval.approving import Order
 from core_runtime.approval.model import PackState
+from core_runtime.approval.rules import in_range
 
 
 async def test_names_are_held_from_the_approval_until_the_owner_lets_go(world):
@@ -41,3 +42,9 @@ async def test_a_rejected_pack_holds_nothing(world):
     await world.service.reject("notes", "no", world.act)
     assert not world.service.state("notes").holds_names
     assert not world.service.state("nobody").holds_names
+
+
+def test_a_range_or_version_that_packaging_chokes_on_matches_nothing():
+    """A number of more than 4,300 digits is a `ValueError` of Python's, not one of packaging's (CVE-2020-10735)."""
+    for version, wanted in (("1.0", "==" + "9" * 5000), ("9" * 5000, ">=1"), ("1.0", "nonsense"), ("nonsense", ">=1")):
+        assert not in_range(version, wanted)

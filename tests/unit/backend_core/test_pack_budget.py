@@ -6,6 +6,8 @@ import json
 import time
 from pathlib import Path
 
+import pytest
+
 from backend_core.ecosystem.describe import MAX_FLOW_BYTES, read_pack
 from backend_core.ecosystem.pack_files import MAX_JSON_TOGETHER
 
@@ -49,3 +51,23 @@ def test_bx_13_flows_are_bounded_together(tmp_path):
     scanned = read_pack(root, "big")
     assert scanned.descriptor is None
     assert [problem.file for problem in scanned.problems] == ["backend/flows"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        pytest.param("version", "9" * 5000, id="BX-13-version"),
+        pytest.param("version", "1." * 400 + "0", id="BX-13-version-of-many-parts"),
+        pytest.param("requires", {"kernel": ">=" + "9" * 5000}, id="BX-13-kernel"),
+        pytest.param("requires", {"packs": {"notes": "==" + "9" * 5000}}, id="BX-13-pack"),
+        pytest.param("requires", {"packs": {"notes": ",".join(["!=1.0"] * 100)}}, id="BX-13-many-ranges"),
+    ],
+)
+def test_versions_without_end_are_a_mistake_of_the_manifest(tmp_path, field, value):
+    root = tmp_path / "big"
+    (root / "backend").mkdir(parents=True)
+    text = {"pack_id": "big", "pack_identity": "github:a/big", "version": "1.0.0", field: value}
+    (root / "backend/ecosystem.json").write_text(json.dumps(text))
+    scanned = read_pack(root, "big")
+    assert scanned.descriptor is None
+    assert "characters" in scanned.problems[0].message

@@ -176,8 +176,10 @@ def test_an_address_of_another_machine_is_not_called_taken():
 
 
 def test_listeners_come_from_the_environment():
-    found = listeners({"RUMI_API_PORT": "9", "RUMI_GATEWAY_BIND": "::1", "RUMI_GATEWAY_PORT": "many"})
-    assert [(one.bind, one.port) for one in found] == [("127.0.0.1", 9), ("::1", 5000)]
+    assert [(one.bind, one.port) for one in listeners({"RUMI_API_PORT": "9"})] == [("127.0.0.1", 9)]
+    assert [(one.bind, one.port) for one in listeners({"RUMI_API_BIND": "::1", "RUMI_API_PORT": "many"})] == [
+        ("::1", 8765)
+    ]
 
 
 def test_a_checkout_without_an_app_is_said(site):
