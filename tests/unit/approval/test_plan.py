@@ -109,6 +109,14 @@ async def test_interfaces_of_others_are_shown_with_what_their_packs_may_do(world
     ]
 
 
+async def test_bx_07_the_plan_says_what_callers_of_one_pack_share(world):
+    world.pack(x_provides=["notes.add"])
+    await world.service.start()
+    notes = (await plan_of(world))["notes"]
+    assert "another's call" in notes[0]["en"]
+    assert notes[0]["ja"]
+
+
 async def test_words_and_files_of_an_author_cannot_act_on_a_terminal(world):
     root = world.pack(permissions=[{**GET, "reason": "\x1b[2Jfine\u202e"}])
     (root / "trojan.py").write_text("a = '\x1b]0;x\x07'  # \u202e\u2066 }if\r\n")
