@@ -16,8 +16,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-from flask import Flask
+from typing import TYPE_CHECKING
 
 from backend_core.ecosystem.discovery import EcosystemCatalog
 from core_runtime.adapters.audit_log import AuditFiles, AuditLog
@@ -47,7 +46,6 @@ from core_runtime.flows.engine import EngineLimits, EngineParts, FlowEngine
 from core_runtime.handlers.listing import builtin_catalogue, builtin_handlers
 from core_runtime.handlers.ports import HandlerPorts
 from core_runtime.interfaces.admin.bridge import Bridge
-from core_runtime.interfaces.admin.flask_app import create_admin_app
 from core_runtime.interfaces.cli import application
 from core_runtime.interfaces.launch.commands import run_command
 from core_runtime.interfaces.launch.hooks import command_hooks
@@ -78,6 +76,9 @@ from core_runtime.sandbox.supervisor import Supervisor
 from core_runtime.sandbox.uids import PackUids, SameUid, UidMap
 from core_runtime.settings import PROJECT_ROOT, KernelSettings, LoadedSettings
 from core_runtime.signing import KeyRing, open_key_ring
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 STATE_FOLDERS = ("permissions", "settings", "flows", "run", "stores", "audit", "sealed")
 CATALOGUE_VERSION = "1"
@@ -287,7 +288,6 @@ class Assembly:
         return DockerEngine(self.profile.values.docker_host)
 
     def _broker(self, uses: SqliteUses, flows: KernelFlowRunner) -> Broker:
-        loop = asyncio.get_running_loop()
         ports = BrokerPorts(
             facts=self.facts,
             targets=NamedTargets(self.registry, self.approvals),
@@ -295,7 +295,7 @@ class Assembly:
             trail=self.profile.audit,
             clock=self.clock,
             risk_rules=RiskRules(self.clock),
-            later=lambda seconds, action: loop.call_later(seconds, action),  # noqa: PLW0108 - fewer parameters
+            later=lambda seconds, action: asyncio.get_running_loop().call_later(seconds, action),
         )
         handlers = builtin_handlers(HandlerPorts(self.stores, self.router, flows, self.events))
         return Broker(self.catalogue, handlers, ports)
@@ -371,12 +371,14 @@ class Assembly:
             )
 
     async def _engine_answers(self) -> None:
-        await self.engine.info()
+        await self.supervisor.engine_info()
         await self.engine.image(self.image)
 
 
 def create_app(doors: KernelDoors, bridge: Bridge) -> Flask:
-    """The Flask application of the admin API."""
+    """The Flask application of the admin API. Imported when doors open: packs start without it."""
+    from core_runtime.interfaces.admin.flask_app import create_admin_app
+
     return create_admin_app(doors, bridge)
 
 

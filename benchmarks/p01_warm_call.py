@@ -13,9 +13,7 @@ import asyncio
 import hashlib
 import json
 import os
-import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -30,8 +28,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import uvloop
 
 from backend_core.ecosystem.describe import read_pack
+from benchmarks.bench_common import Figure, Promise, Report, Rival, end, parser_of, settled
 from benchmarks.p02_capability_call import UNLIMITED, Facts, no_rule, nothing
-from benchmarks.sandbox_bench import bench
+from benchmarks.sandbox_bench import bench, image_is_there
 from benchmarks.warm_call_peers import IN_FLIGHT, Floor, docker_exec, flask_figures, micro
 from core_runtime.adapters.audit_log import AuditLog
 from core_runtime.adapters.unix_sockets import UnixListeners
@@ -241,8 +240,10 @@ async def rate(call: Call, count: int) -> float:
     return count // IN_FLIGHT * IN_FLIGHT / (time.perf_counter() - began)
 
 
-async def measure(running: Running, chosen: argparse.Namespace, root: Path) -> dict[str, object]:
-    """Everything, in turns."""
+async def measure(
+    running: Running, chosen: argparse.Namespace, root: Path
+) -> tuple[Mapping[str, float], Mapping[str, float]]:
+    """Of every way, in turns: the middle of single calls in seconds, and calls a second."""
     clock, floor = SystemClock(), Floor(root, MESSAGE)
     trail = AuditLog(root / "audit", clock, lambda data: hashlib.sha256(data).hexdigest())
     context = CallContext("req_bench", clock.monotonic() + 3600.0, OWNER)
@@ -266,62 +267,61 @@ async def measure(running: Running, chosen: argparse.Namespace, root: Path) -> d
             rates[name].append(await rate(way, chosen.calls))
     floor.close()
     trail.close()
-    return summary(
+    return (
         {name: statistics.median(times) for name, times in singles.items()},
         {name: statistics.median(found) for name, found in rates.items()},
     )
 
 
-def summary(p50: Mapping[str, float], per_second: Mapping[str, float]) -> dict[str, object]:
+def figures_of(p50: Mapping[str, float], per_second: Mapping[str, float], where: str) -> tuple[Figure, Figure]:
     """The figures against what is promised."""
-    ratio = p50["judged"] / p50["floor"]
-    return {
-        "value": micro(p50["judged"]),
-        "floor": micro(p50["floor"]),
-        "ratio": round(ratio, 2),
-        "limit": MOST_RATIO,
-        "per_second": round(per_second["judged"]),
-        "floor_per_second": round(per_second["floor"]),
-        "least_per_second": LEAST_RATE,
-        "met": ratio <= MOST_RATIO and per_second["judged"] >= LEAST_RATE,
-        "wire_alone": {"p50_us": micro(p50["wire"]), "per_second": round(per_second["wire"])},
-        "whole_road": {"p50_us": micro(p50["whole"]), "per_second": round(per_second["whole"])},
-    }
-
-
-def options() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--image", default="rumi-sandbox:current", help="the sandbox image")
-    parser.add_argument(
-        "--where", choices=("container", "process"), help="container if the image is there, else process"
+    bare = "the same bytes echoed over a socket by a bare loop"
+    return (
+        Figure(
+            what=f"warm call of an interface in a {where}, policy point included",
+            value=micro(p50["judged"]),
+            unit="us",
+            promise=Promise(most_ratio=MOST_RATIO),
+            floor=Rival(bare, micro(p50["floor"])),
+        ),
+        Figure(
+            what=f"the same with {IN_FLIGHT} in flight on one connection",
+            value=per_second["judged"],
+            unit="calls/s",
+            promise=Promise(least=LEAST_RATE),
+            floor=Rival(bare, per_second["floor"]),
+        ),
     )
-    parser.add_argument("--calls", type=int, default=20_000, help="calls in each round of the throughput")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each side has its turn")
-    return parser.parse_args()
 
 
-def image_is_there(image: str) -> bool:
-    """True if an engine answers and has the image."""
-    if shutil.which("docker") is None:
-        return False
-    command = ["docker", "image", "inspect", "--format", "{{.Id}}", image]
-    return subprocess.run(command, check=False, capture_output=True, timeout=30).returncode == 0
-
-
-async def main() -> None:
-    """Measure and print."""
-    chosen = options()
-    contained = (chosen.where or ("container" if image_is_there(chosen.image) else "process")) == "container"
+async def measured(chosen: argparse.Namespace, *, contained: bool) -> tuple[tuple[Figure, Figure], dict[str, object]]:
+    """The figures, and what stands beside them."""
     with tempfile.TemporaryDirectory(prefix="rumi-bench-") as name:
         async with in_container(chosen.image) if contained else in_process() as running:
-            figures = await measure(running, chosen, Path(name))
-            executed = await asyncio.to_thread(docker_exec, running.container, 10)
-            where = running.where
-    flask = await asyncio.to_thread(flask_figures, ARGS, 1000)
-    peers = {"flask": flask, "docker_exec_us": executed}
-    print(json.dumps({"promise": "P1", "what": "warm call", **figures, "unit": "us", "where": where, "peers": peers}))
+            p50, per_second = await measure(running, chosen, Path(name))
+            executed = await asyncio.to_thread(docker_exec, running.container, 1 if chosen.quick else 10)
+            figures = figures_of(p50, per_second, running.where)
+    flask = await asyncio.to_thread(flask_figures, ARGS, 40 if chosen.quick else 1000)
+    ways = {"wire_alone": "wire", "whole_road": "whole"}
+    beside = {name: {"p50_us": micro(p50[way]), "per_second": round(per_second[way])} for name, way in ways.items()}
+    return figures, {**beside, "flask": flask, "docker_exec_us": executed}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    parser = parser_of(__doc__, rounds=5)
+    places = ("container", "process")
+    parser.add_argument("--where", choices=places, help="container if the image is there, else process")
+    parser.add_argument("--calls", type=int, default=20_000, help="calls in each round of the throughput")
+    chosen = settled(parser, arguments)
+    if chosen.quick:
+        chosen.calls = 320
+    report = Report("P1")
+    contained = (chosen.where or ("container" if image_is_there(chosen.image) else "process")) == "container"
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        (first, second), details = runner.run(measured(chosen, contained=contained))
+    report.show(first, second, details=details)
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    end(main)

@@ -1,4 +1,4 @@
-"""P5, in memory: what a flow step costs, beside an asyncio task in the same run. Prints one JSON line.
+"""P5, in memory: what a flow step costs, beside an asyncio task in the same run.
 
 Times are the best of several rounds, in microseconds a step (milliseconds for loading), on the loop of the kernel.
 The durable part of P5 belongs to the journal and is measured once that exists.
@@ -7,16 +7,16 @@ The durable part of P5 belongs to the journal and is measured once that exists.
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import uvloop
 
+from benchmarks.bench_common import Figure, Promise, Report, Rival, end, options
 from core_runtime.authority import CallContext, Principal
 from core_runtime.clock import SystemClock
 from core_runtime.flows.book import FlowBook
@@ -74,10 +74,10 @@ FLOWS: dict[str, bytes] = {
 }
 
 
-async def best(work: Callable[[], Awaitable[object]]) -> float:
+async def best(work: Callable[[], Awaitable[object]], rounds: int) -> float:
     """The least microseconds a step over all rounds."""
     found = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         started = time.perf_counter()
         await work()
         found.append((time.perf_counter() - started) / STEPS * 1e6)
@@ -94,11 +94,11 @@ async def task_floor() -> None:
         await asyncio.create_task(nothing())
 
 
-async def measure() -> dict[str, object]:
+async def measure(rounds: int) -> dict[str, float]:
     """All figures of the row."""
     book = FlowBook()
     engine = FlowEngine(EngineParts(QuickWorld(), book, NoSettings(), SystemClock()))
-    figures: dict[str, object] = {"floor_asyncio_task_us": await best(task_floor)}
+    figures = {"floor_asyncio_task_us": await best(task_floor, rounds)}
     inputs = {"x": 1, "items": list(range(STEPS))}
     for name, source in FLOWS.items():
         book.register_owner("p5.flow.yaml", source, approved=True)
@@ -108,17 +108,17 @@ async def measure() -> dict[str, object]:
             if result.state != "succeeded":
                 raise SystemExit(f"{name}: {result.error}")  # noqa: B023 - awaited before the loop goes on
 
-        figures[name] = await best(once)
-    figures["load_1000_steps_ms"] = load_time()
+        figures[name] = await best(once, rounds)
+    figures["load_1000_steps_ms"] = load_time(rounds)
     await engine.close()
     return figures
 
 
-def load_time() -> float:
+def load_time(rounds: int) -> float:
     """Milliseconds to load 1,000 steps that call an interface with two inputs, an output and a timeout each."""
     source = many("call: service.hello, input: {name: '${inputs.x}', n: %d}, output: o%d, timeout: 10")
     found = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         started = time.perf_counter()
         loaded = load_flow(source, file="p5.flow.yaml", owner="host")
         found.append((time.perf_counter() - started) * 1e3)
@@ -127,15 +127,24 @@ def load_time() -> float:
     return round(min(found), 1)
 
 
-def main() -> None:
-    """Print the line."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    chosen = options(__doc__, arguments, rounds=ROUNDS)
+    report = Report("P5")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        figures = runner.run(measure())
-    promise = {"set_us": 5, "kernel_call_us": 15, "foreach_1000_wide_item_us": 30, "load_1000_steps_ms": 60}
-    met = {name: float(str(figures[name])) <= limit for name, limit in promise.items()}
-    line = {"benchmark": "P5", "unit": "us a step unless named", "figures": figures, "promise": promise, "met": met}
-    print(json.dumps(line))
+        found = runner.run(measure(chosen.rounds))
+    task = Rival("asyncio task", found.pop("floor_asyncio_task_us"))
+    first, *also = (
+        Figure(what=what, value=found.pop(name), unit=unit, promise=Promise(most=limit), floor=floor)
+        for name, what, unit, limit, floor in (
+            ("kernel_call_us", "flow step that calls the kernel, in memory", "us", 15, task),
+            ("set_us", "flow step `set`, in memory", "us", 5, task),
+            ("foreach_1000_wide_item_us", "an item of a 1,000-way foreach", "us", 30, task),
+            ("load_1000_steps_ms", "load of a file of 1,000 steps", "ms", 60, None),
+        )
+    )
+    report.show(first, *also, details=found)
 
 
 if __name__ == "__main__":
-    main()
+    end(main)

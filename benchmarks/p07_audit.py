@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -18,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import orjson
 import uvloop
 
+from benchmarks.bench_common import Figure, Promise, Report, Rival, end, options
 from core_runtime.adapters.audit_log import AuditLog, verify
 from core_runtime.audit import AuditCategory, AuditEntry, Outcome
 from core_runtime.clock import SystemClock
@@ -51,7 +51,7 @@ def per_second(action: Callable[[], object], count: int) -> float:
     return count // ROUNDS / best
 
 
-def peers(folder: Path) -> dict[str, int]:
+def peers(folder: Path, lines: int) -> dict[str, float]:
     """The floors of the same run, with a line of the same size."""
     descriptor = os.open(folder / "peer", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     line = b"x" * 430 + b"\n"
@@ -67,49 +67,57 @@ def peers(folder: Path) -> dict[str, int]:
         os.fdatasync(descriptor)
 
     return {
-        "write": round(per_second(lambda: os.write(descriptor, line), LINES)),
-        "chain_and_write": round(per_second(chain, LINES)),
-        "one_fdatasync_each": round(per_second(synced, 1_000)),
+        "write": per_second(lambda: os.write(descriptor, line), lines),
+        "chain_and_write": per_second(chain, lines),
+        "one_fdatasync_each": per_second(synced, min(lines, 1_000)),
     }
 
 
-async def durable(log: AuditLog) -> float:
+async def durable(log: AuditLog, waited: int) -> float:
     """Lines a second, each awaited until it is on disk, `WAITERS` at once."""
 
     async def one() -> None:
-        for _ in range(WAITED):
+        for _ in range(waited):
             await log.durable(log.append(ENTRY))
 
     began = time.perf_counter()
     await asyncio.gather(*(one() for _ in range(WAITERS)))
-    return WAITERS * WAITED / (time.perf_counter() - began)
+    return WAITERS * waited / (time.perf_counter() - began)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
+    chosen = options(__doc__, arguments, rounds=4)
+    lines, waited = (LINES // 50, WAITED // 50) if chosen.quick else (LINES, WAITED)
+    report = Report("P7")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         log = AuditLog(folder / "audit", SystemClock(), lambda data: hashlib.sha256(data).hexdigest())
-        appends = per_second(lambda: log.append(ENTRY), LINES)
+        appends = per_second(lambda: log.append(ENTRY), lines)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            made_durable = max(runner.run(durable(log)) for _ in range(4))
+            made_durable = max(runner.run(durable(log, waited)) for _ in range(chosen.rounds))
         log.close()
-        whole = verify(folder / "audit")["ok"]
-        result = {
-            "promise": "P7",
-            "what": "audit append",
-            "value": round(appends),
-            "unit": "lines/s",
-            "limit": PROMISED_APPENDS,
-            "durable": round(made_durable),
-            "durable_limit": PROMISED_DURABLE,
-            "met": appends >= PROMISED_APPENDS and made_durable >= PROMISED_DURABLE,
-            "verified": whole,
-            "peer": peers(folder),
-        }
-    result["ratio"] = round(appends / result["peer"]["chain_and_write"], 2)  # type: ignore[index]
-    sys.stdout.write(json.dumps(result) + "\n")
+        if not verify(folder / "audit")["ok"]:
+            raise SystemExit("the trail of this benchmark does not verify")
+        least = peers(folder, lines)
+    report.show(
+        Figure(
+            what="audit lines handed to the system",
+            value=appends,
+            unit="lines/s",
+            promise=Promise(least=PROMISED_APPENDS),
+            floor=Rival("chain and write", least["chain_and_write"]),
+        ),
+        Figure(
+            what=f"audit lines made durable with {WAITERS} waiting",
+            value=made_durable,
+            unit="lines/s",
+            promise=Promise(least=PROMISED_DURABLE),
+            peer=Rival("one fdatasync for each line", least["one_fdatasync_each"]),
+        ),
+        details={"write_alone_per_second": round(least["write"])},
+    )
 
 
 if __name__ == "__main__":
-    main()
+    end(main)

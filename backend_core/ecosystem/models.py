@@ -294,7 +294,7 @@ class InterfaceModel(Strict):
     name: Name
     summary: Texts = {}
     risk: Annotated[Risk, Field(strict=False)] | None = None
-    risk_rules: Annotated[list[RiskRuleModel], Field(max_length=32)] = []
+    risk_rules: Annotated[list[RiskRuleModel], Field(max_length=8)] = []
     tags: Annotated[list[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]], Field(max_length=16)] = []
     input_schema: JsonObject | None = None
     output_schema: JsonObject | None = None

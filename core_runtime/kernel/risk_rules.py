@@ -1,4 +1,8 @@
-"""Evaluates the conditions of risk rules with the language of flows; what fails to evaluate raises the risk."""
+"""Evaluates the conditions of risk rules with the language of flows; what fails to evaluate raises the risk.
+
+A pack writes the rules, and they are looked at on the loop at each call of its interface, by itself too: so a manifest
+has few of them, and each gets a small share of what an expression of a flow may cost (BX-13).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from core_runtime.clock import Clock
 from core_runtime.flows.expressions.template import Expression, compile_expression
 
 MAX_COMPILED = 1024
+OPERATIONS = 1_000
 
 
 class RiskRules:
@@ -25,4 +30,4 @@ class RiskRules:
             expression = self._compiled[condition] = compile_expression(condition)
             if len(self._compiled) > MAX_COMPILED:
                 self._compiled.popitem(last=False)
-        return bool(expression.evaluate({"args": dict(args)}, self._clock))
+        return bool(expression.evaluate({"args": dict(args)}, self._clock, operations=OPERATIONS))

@@ -100,10 +100,11 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """What this start needs to know of the engine's host: the pack's uid there, and what the engine can do."""
+    """What this start needs to know of the engine's host: the pack's uid there, what the engine can do, which image."""
 
     uid: UidPair
     info: EngineInfo
+    image_id: str
 
 
 class StartFailed(Unavailable):
@@ -172,7 +173,6 @@ class Session:
 
     async def _start_container(self) -> None:
         engine, config = self._around.engine, self._config
-        image_id = await engine.image(config.image)
         self._listener = await self._around.listeners.listen(
             peer_uid=self._host.uid.outside, channel_factory=self._protocol
         )
@@ -183,7 +183,7 @@ class Session:
             name=self.name,
             uid=self._host.uid.inside,
             socket_folder=self._listener.folder,
-            image_id=image_id,
+            image_id=self._host.image_id,
             instance_id=config.instance_id,
             runtime=config.runtime,
             apparmor=self._host.info.apparmor,

@@ -21,6 +21,7 @@ from core_runtime.sandbox.engine_port import EngineInfo
 from core_runtime.sandbox.entry import PackEntry, PendingEvent, new_entry, unavailable
 from core_runtime.sandbox.hangs import HangWatch, explained
 from core_runtime.sandbox.health import HealthCheck
+from core_runtime.sandbox.joined import Joined
 from core_runtime.sandbox.ports import PackLaunch
 from core_runtime.sandbox.session import HostFacts, SandboxConfig, Session, StartFailed, Surroundings
 from core_runtime.sandbox.status import EndReason, PackLogs, PackState, PackStatus, SessionView, SupervisorEvents
@@ -59,7 +60,8 @@ class Supervisor:
         self._entries: dict[str, PackEntry] = {}
         self._health = HealthCheck(around.engine, config, self._entries, events)
         self._info: EngineInfo | None = None
-        self._asking: asyncio.Task[EngineInfo] | None = None
+        self._ask_info = Joined(around.engine.info)
+        self._ask_image = Joined(lambda: around.engine.image(config.image))
         self._hangs = HangWatch(clock, config.hang_grace_seconds)
         self._closed = False
 
@@ -188,6 +190,12 @@ class Supervisor:
                 output = await self._around.engine.logs(entry.session.container_id)
         return await asyncio.to_thread(entry.logs.with_output, output)
 
+    async def engine_info(self) -> EngineInfo:
+        """What the engine says of itself, remembered until it fails. Raises `Unavailable`."""
+        if self._info is None:
+            self._info = await self._ask_info()
+        return self._info
+
     async def memory(self, pack_id: str) -> int:
         """Bytes that the pack's container holds. Raises `NotFound` when it has none."""
         entry = self._entries.get(pack_id)
@@ -221,10 +229,10 @@ class Supervisor:
                 self._move(entry, PackState.STARTING, "")  # again: a stop may have held the lock until now
                 await self._health.remove_leftovers_once()
                 self._health.ensure_running()
-                info = await self._engine_info()
+                info, image_id = await self.engine_info(), await self._ask_image()
                 uid = await asyncio.to_thread(self._uids.of, entry.pack_id, info)
                 entry.uid = uid.outside
-                host = HostFacts(uid, info)
+                host = HostFacts(uid, info, image_id)
                 await self._around.copies.whole(entry.launch)
                 entry.session = session = Session(entry.launch, host, self._around, self._config, entry.logs)
                 await session.open()
@@ -240,15 +248,6 @@ class Supervisor:
             raise
         finally:
             entry.starting = None
-
-    async def _engine_info(self) -> EngineInfo:
-        """Asked for once, however many packs start side by side: an engine runs programs to answer this."""
-        if self._info is None:
-            if self._asking is None or self._asking.done():
-                self._asking = asyncio.create_task(self._around.engine.info())
-                self._asking.add_done_callback(_retrieve)
-            self._info = await asyncio.shield(self._asking)
-        return self._info
 
     def _came_up(self, entry: PackEntry, session: Session) -> None:
         entry.policy.engine_works()
@@ -371,7 +370,7 @@ def _being_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _retrieve(task: asyncio.Task[None] | asyncio.Task[EngineInfo]) -> None:
+def _retrieve(task: asyncio.Task[None]) -> None:
     """Failures of starts are told through states and findings; nobody may be waiting for this very task."""
     if not task.cancelled():
         task.exception()

@@ -282,7 +282,7 @@ DOORS = _group(
     ("interfaces.cli.work_commands:MAX_FLOW_BYTES", "bytes", "a file for `rumi flow approve`"),
     ("interfaces.cli.plan_view:MAX_FILES", "", "files of a plan that are shown without `--full`"),
     ("adapters.token_store:MAX_TOKENS", "", "API tokens"),
-    ("interfaces.launch.serving:PERMISSIVE_TOKEN_SECONDS", "seconds", "the token that permissive mode prints"),
+    ("interfaces.launch.opening:PERMISSIVE_TOKEN_SECONDS", "seconds", "the token that permissive mode prints"),
 )
 
 KERNEL = _group(

@@ -36,5 +36,6 @@ class MissingName(ExpressionError):
 def out_of_fuel() -> TooLarge:
     """The evaluation would cost more than it may."""
     return TooLarge(
-        "The expression needs more than 10,000 operations.", hint="Work on less data, or do it in a block of a pack."
+        "The expression needs more operations than it may have: 10,000 in a flow, 1,000 in a risk rule.",
+        hint="Work on less data, or do it in a block of a pack.",
     )

@@ -10,6 +10,7 @@ from typing import Final
 
 from core_runtime.clock import Clock
 from core_runtime.flows.expressions.errors import out_of_fuel
+from core_runtime.flows.limits import EXPRESSION_OPERATIONS
 
 STEP_PREFIX: Final = "steps."
 CONTEXTS: Final = frozenset({"inputs", "steps", "ctx", "error", "run", "settings"})
@@ -17,12 +18,13 @@ MISSING: Final = object()
 
 
 class Meter:
-    """Operations that the evaluation under way may still spend, and the clock that `now()` reads."""
+    """Operations that the evaluation under way may still spend of its `allowance`, and the clock that `now()` reads."""
 
-    __slots__ = ("clock", "left")
+    __slots__ = ("allowance", "clock", "left")
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, allowance: int = EXPRESSION_OPERATIONS) -> None:
         self.clock = clock
+        self.allowance = allowance
         self.left = 0
 
     def spend(self, operations: int) -> None:

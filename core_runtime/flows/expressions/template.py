@@ -106,7 +106,7 @@ def _whole(parsed: Parsed, source: str) -> Evaluator:
         return _explained(evaluate, source)
 
     def metered(scope: Scope) -> object:
-        scope.meter.left = EXPRESSION_OPERATIONS
+        scope.meter.left = scope.meter.allowance
         scope.meter.spend(parsed.operations)
         value = evaluate(scope)
         weigh(value, EXPRESSION_RESULT)
@@ -196,9 +196,9 @@ class Expression:
     evaluate_in: Evaluator
     references: tuple[Reference, ...]
 
-    def evaluate(self, names: Mapping[str, object], clock: Clock) -> object:
-        """Its value over `names`. Raises `ExpressionError`, `TooLarge`."""
-        return self.evaluate_in(Scope(dict(names), Meter(clock)))
+    def evaluate(self, names: Mapping[str, object], clock: Clock, *, operations: int = EXPRESSION_OPERATIONS) -> object:
+        """Its value over `names`, for at most so many operations. Raises `ExpressionError`, `TooLarge`."""
+        return self.evaluate_in(Scope(dict(names), Meter(clock, operations)))
 
 
 def compile_expression(text: str) -> Expression:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from core_runtime.errors import RumiError
 from core_runtime.interfaces.cli.values import parse_pairs
 from core_runtime.interfaces.error_table import exit_code
-from core_runtime.interfaces.launch.serving import ProfileT, Serving, say
+from core_runtime.interfaces.launch.serving import ProfileT, Serving
+from core_runtime.interfaces.launch.terminal import say
 
 
 def run_command(serving: Serving[ProfileT], arguments: Sequence[str]) -> int:

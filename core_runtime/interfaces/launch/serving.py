@@ -10,102 +10,30 @@ import asyncio
 import json
 import os
 import signal
-import sys
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from importlib import import_module
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import uvloop
-from flask import Flask
 
-from core_runtime.adapters.audit_log import AuditFiles, AuditLog
-from core_runtime.adapters.token_store import TokenStore
 from core_runtime.adapters.watch import FolderWatch
-from core_runtime.capability.catalogue import Catalogue
-from core_runtime.clock import Clock
 from core_runtime.errors import RumiError
-from core_runtime.handlers.ports import Stores
-from core_runtime.interfaces.admin.asgi import AdminDoor, DoorRules
-from core_runtime.interfaces.admin.auth import Authenticator
-from core_runtime.interfaces.admin.bridge import Bridge, LoopBridge
+from core_runtime.interfaces.admin.bridge import Bridge
 from core_runtime.interfaces.error_table import ExitCode, exit_code
-from core_runtime.interfaces.launch.doors import Surface, open_doors
 from core_runtime.interfaces.launch.logs import configure_logging
+from core_runtime.interfaces.launch.parts import Assembled, OpenProfile
+from core_runtime.interfaces.launch.terminal import say, say_banner
 from core_runtime.interfaces.ports import KernelDoors
-from core_runtime.interfaces.server import Address, Listening, serving
 from core_runtime.kernel import Kernel
 from core_runtime.kernel.boot import bundled_list
-from core_runtime.kernel.diagnostics import Diagnostic
 from core_runtime.settings import KernelSettings, LoadedSettings, load_settings
 
-PERMISSIVE_TOKEN_SECONDS = 3600.0
+if TYPE_CHECKING:
+    from flask import Flask
 
-
-class Document(Protocol):
-    """One signed document."""
-
-    def load(self) -> Mapping[str, object]:
-        """Its content."""
-
-    def save(self, value: Mapping[str, object]) -> None:
-        """Replace it."""
-
-
-class OpenProfile(Protocol):
-    """What serving needs of an open profile."""
-
-    @property
-    def settings(self) -> LoadedSettings:
-        """The settings it was opened with."""
-
-    @property
-    def root(self) -> Path:
-        """Its folder."""
-
-    @property
-    def clock(self) -> Clock:
-        """Its clock."""
-
-    @property
-    def audit(self) -> AuditLog:
-        """Its trail."""
-
-    @property
-    def instance_id(self) -> str:
-        """Names this installation."""
-
-    def signed(self, name: str) -> Document:
-        """One signed document of the kernel's own."""
-
-    def audit_files(self) -> AuditFiles:
-        """The trail, for reading."""
-
-
-class Assembled(Protocol):
-    """What serving needs of a kernel that was put together."""
-
-    @property
-    def catalogue(self) -> Catalogue:
-        """The permissions there are."""
-
-    @property
-    def stores(self) -> Stores:
-        """The packs' databases."""
-
-    async def open(self, stack: AsyncExitStack) -> Kernel:
-        """Make what lives on the loop."""
-
-    def candidates(self) -> Collection[tuple[str, Path]]:
-        """The pack folders there are, for the watcher."""
-
-    async def engine_status(self) -> Mapping[str, object]:
-        """What the engine says of itself."""
-
-    async def checks(self) -> Sequence[Diagnostic]:
-        """What the doctor's checks find now."""
-
+DOORS_AFTER_SECONDS = 0.1
 
 ProfileT = TypeVar("ProfileT", bound=OpenProfile)
 
@@ -156,13 +84,15 @@ class Serving(Generic[ProfileT]):
             boot = asyncio.create_task(kernel.start(), name="boot")
             stack.push_async_callback(_ended, boot)
             await first_of(boot, kernel.planned.wait(), stop.wait())
+            # The packs first: the engine takes long over them, and has them in hand after this moment.
+            await first_of(boot, stop.wait(), asyncio.sleep(DOORS_AFTER_SECONDS))
             if boot.done():
                 boot.result()
-            at = await stack.enter_async_context(self._doors(profile, assembled, kernel))
+            port = await stack.enter_async_context(opened(profile, assembled, kernel, self._root.create_app))
             await first_of(boot, stop.wait())
             if boot.done():
                 boot.result()
-                announce(settings.values, at, kernel)
+                announce(settings.values, port, kernel)
                 watch = FolderWatch(settings.values.ecosystem_dir, assembled.candidates, kernel.folders_changed)
                 await watch.start()
                 stack.push_async_callback(watch.stop)
@@ -196,43 +126,18 @@ class Serving(Generic[ProfileT]):
         assembled = self._root.assemble(profile, bundled)
         return profile, assembled, await assembled.open(stack)
 
-    @asynccontextmanager
-    async def _doors(self, profile: OpenProfile, assembled: Assembled, kernel: Kernel) -> AsyncIterator[Listening]:
-        values = profile.settings.values
-        tokens = TokenStore(profile.signed("tokens"), clock=profile.clock, audit=profile.audit)
-        with suppress(RumiError):  # then no token is valid and none can be made; the diagnostics say why
-            await asyncio.to_thread(tokens.load)
-        kernel.each_recheck.append(tokens.load_if_needed)
-        addresses: dict[str, object] = {}
-        doors = open_doors(
-            kernel,
-            Surface(
-                settings=profile.settings,
-                instance_id=profile.instance_id,
-                catalogue=assembled.catalogue,
-                stores=assembled.stores,
-                audit=profile.audit_files(),
-                tokens=tokens,
-                engine_status=assembled.engine_status,
-                checks=assembled.checks,
-                addresses=lambda: addresses,
-            ),
-        )
-        strict = values.security_mode == "strict"
-        auth = Authenticator(tokens, kernel_uid=os.geteuid(), trust_peer_uid=strict)
-        flask = self._root.create_app(doors, LoopBridge(asyncio.get_running_loop()))
-        door = AdminDoor(flask, DoorRules(auth, profile.audit, profile.clock, values.api_rate_per_minute))
-        address = Address(values.api_bind, values.api_port, "RUMI_API")
-        try:
-            async with serving(door, tcp=address, unix_path=profile.root / "run" / "admin.sock") as at:
-                addresses["api"] = f"http://{values.api_bind}:{at.port}"
-                if not strict:
-                    await offer_token(tokens)
-                yield at
-        finally:
-            door.close()
-            with suppress(RumiError):
-                await tokens.flush()
+
+@asynccontextmanager
+async def opened(
+    profile: OpenProfile, assembled: Assembled, kernel: Kernel, create_app: Callable[[KernelDoors, Bridge], Flask]
+) -> AsyncIterator[int]:
+    """The doors; their port. Imported only now, and beside the loop: the web server and its framework are a sixth of
+    what a kernel imports, and neither a pack's start nor a flow that is run by itself needs them."""
+    await asyncio.to_thread(import_module, "core_runtime.interfaces.launch.opening")
+    from core_runtime.interfaces.launch.opening import open_admin
+
+    async with open_admin(profile, assembled, kernel, create_app) as port:
+        yield port
 
 
 async def _boot_and_run(kernel: Kernel, flow: str, inputs: Mapping[str, object]) -> object:
@@ -283,27 +188,9 @@ def bundled_of(settings: LoadedSettings, *, wanted: bool) -> list[tuple[str, str
     return list(bundled_list(data))
 
 
-def announce(values: KernelSettings, at: Listening, kernel: Kernel) -> None:
+def announce(values: KernelSettings, port: int, kernel: Kernel) -> None:
     """Where it listens and what waits, for the person at the terminal."""
     states = [view.status.state.value for view in kernel.parts.approvals.list()]
     waiting = sum(state in {"pending", "modified"} for state in states)
-    say(f"Rumi is ready. Profile {values.profile}, admin API http://{values.api_bind}:{at.port}")
+    say(f"Rumi is ready. Profile {values.profile}, admin API http://{values.api_bind}:{port}")
     say(f"Packs: {states.count('approved')} approved, {waiting} waiting for you (rumi pack list). Ctrl-C stops.")
-
-
-async def offer_token(tokens: TokenStore) -> None:
-    """Permissive mode: a peer's uid gives no authority, so the owner gets a token on his terminal, good for an hour."""
-    token = await tokens.offer_once(PERMISSIVE_TOKEN_SECONDS)
-    say(f"To approve, within the hour and once: RUMI_TOKEN={token}")
-
-
-def say_banner() -> None:
-    """The red banner of permissive mode."""
-    red, plain = ("\033[1;37;41m", "\033[0m") if sys.stderr.isatty() else ("", "")
-    say(f"{red} PERMISSIVE MODE: packs run as programs of yours, with your files and your network. {plain}")
-
-
-def say(text: str) -> None:
-    """One line for a person, on standard error."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()

@@ -14,7 +14,7 @@ from core_runtime.errors import DeadlineExceeded, RumiError, Unavailable
 pytestmark = pytest.mark.docker
 
 
-async def test_what_a_pack_can_try_without_ending_itself(sandbox):
+async def test_ct_04_ct_05_ct_09_ct_11_ct_12_ct_25_what_a_pack_can_try_without_ending_itself(sandbox):
     """One container, many attacks: each of them must fail, and the pack must still answer afterwards."""
     await sandbox.supervisor.start(sandbox.launch("hostile"))
 

@@ -1,9 +1,11 @@
 """Small parts of the kernel's glue: the bundled list, the flow runner's chain, the witness of refused wishes."""
 
+import time
+
 import pytest
 
 from core_runtime.authority import HOST, CallContext
-from core_runtime.errors import InternalError, NotFound
+from core_runtime.errors import InternalError, NotFound, TooLarge
 from core_runtime.flows.engine import RunResult
 from core_runtime.flows.running.state import RunState
 from core_runtime.kernel.boot import bundled_list
@@ -92,3 +94,13 @@ def test_risk_rules_see_the_arguments_and_nothing_else(clock):
     for condition in ("${settings.x}", "${args.__class__}", "${", "__import__('os')"):
         with pytest.raises(Exception, match=r".+"):
             rules(condition, {})
+
+
+def test_bx_13_the_dearest_rules_of_an_interface_cost_a_call_little_and_raise_its_risk(clock):
+    rules, args = RiskRules(clock), {"text": "a" * 900_000, "items": [{"k": number} for number in range(9000)]}
+    began = time.monotonic()
+    for number in range(8):
+        dear = " or ".join(f"hash(args) == '{number}{part}'" for part in range(60))
+        with pytest.raises(TooLarge, match="more operations"):
+            rules(f"${{{dear}}}", args)
+    assert time.monotonic() - began < 0.5

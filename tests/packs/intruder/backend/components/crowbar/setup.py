@@ -54,7 +54,7 @@ def attack(args, ctx):
     """Run `code`; it finds `args`, `ctx`, the helpers above and `KEPT`, and leaves its findings in `result`."""
     space = {"args": args, "ctx": ctx, "current": current, "frame": frame, "kernel_fd": kernel_fd, "send": send}
     space |= {"wish": wish, "KEPT": KEPT, "CapabilityError": CapabilityError, "json": json, "os": os, "socket": socket}
-    exec(args["code"], space)  # noqa: S102 - that is what this pack is for
+    exec(args["code"], space)  # that is what this pack is for
     return space.get("result")
 
 
