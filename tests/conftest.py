@@ -1,10 +1,16 @@
 """What holds for every test: the long versions run in the scheduled job alone."""
 
 import os
+import signal
 
 import pytest
 
 SCHEDULED = os.environ.get("RUMI_TEST_SCHEDULED") == "1"
+
+
+def pytest_configure() -> None:
+    """Whoever starts the suite in the background hands on an ignored Ctrl-C; the programs under test must hear it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -23,7 +23,9 @@ _ROUTE_PATH = re.compile(r"/|(/([A-Za-z0-9._~-]+|\{[a-z][a-z0-9_]*(:path)?\}))+"
 _APP = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _METHOD = re.compile(r"GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS", re.ASCII)
 MIB = 1_048_576
-MAX_VERSION, MAX_RANGE = 64, 256
+MAX_VERSION = 64
+MAX_RANGE = 256
+MAX_RISK_RULES = 8
 
 
 def _pack_id(text: str) -> str:
@@ -294,7 +296,7 @@ class InterfaceModel(Strict):
     name: Name
     summary: Texts = {}
     risk: Annotated[Risk, Field(strict=False)] | None = None
-    risk_rules: Annotated[list[RiskRuleModel], Field(max_length=8)] = []
+    risk_rules: Annotated[list[RiskRuleModel], Field(max_length=MAX_RISK_RULES)] = []
     tags: Annotated[list[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]], Field(max_length=16)] = []
     input_schema: JsonObject | None = None
     output_schema: JsonObject | None = None

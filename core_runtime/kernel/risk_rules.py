@@ -13,7 +13,7 @@ from core_runtime.clock import Clock
 from core_runtime.flows.expressions.template import Expression, compile_expression
 
 MAX_COMPILED = 1024
-OPERATIONS = 1_000
+MAX_OPERATIONS = 1_000
 
 
 class RiskRules:
@@ -30,4 +30,4 @@ class RiskRules:
             expression = self._compiled[condition] = compile_expression(condition)
             if len(self._compiled) > MAX_COMPILED:
                 self._compiled.popitem(last=False)
-        return bool(expression.evaluate({"args": dict(args)}, self._clock, operations=OPERATIONS))
+        return bool(expression.evaluate({"args": dict(args)}, self._clock, operations=MAX_OPERATIONS))

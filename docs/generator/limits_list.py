@@ -51,6 +51,9 @@ PACKS = _group(
     ("backend_core.ecosystem.pack_files:MAX_JSON_TOGETHER", "bytes", "all these JSON files of a pack together"),
     ("backend_core.ecosystem.describe:MAX_FLOW_BYTES", "bytes", "all flow files of a pack together"),
     ("backend_core.ecosystem.pack_files:MAX_ENTRIES", "", "entries read in one folder of a pack"),
+    ("backend_core.ecosystem.models:MAX_VERSION", "", "characters of a version"),
+    ("backend_core.ecosystem.models:MAX_RANGE", "", "characters of a range of versions"),
+    ("backend_core.ecosystem.models:MAX_RISK_RULES", "", "risk rules of an interface"),
     ("backend_core.ecosystem.problems:MAX_PROBLEMS", "", "mistakes that are listed for one pack"),
     ("backend_core.ecosystem.discovery:MAX_PACKS", "", "packs in the ecosystem folder"),
     ("ids:MAX_NAME_LENGTH", "", "characters of an interface, permission, store, flow, topic or setting name"),
@@ -167,6 +170,7 @@ RIGHTS = _group(
     ("handlers.event_publish:MAX_PAYLOAD_BYTES", "bytes", "the payload of an event"),
     ("kernel.events:MAX_SUBSCRIPTIONS", "", "subscriptions of one pack"),
     ("kernel.events:EVENT_SECONDS", "seconds", "one delivery of an event"),
+    ("kernel.risk_rules:MAX_OPERATIONS", "", "operations of a risk rule at one call"),
     ("kernel.risk_rules:MAX_COMPILED", "", "compiled conditions of risk rules that are kept"),
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -437,7 +438,7 @@ class Running:
     def token(self, *scopes: Scope, name: str = "") -> str:
         """Make a token with these scopes."""
         maker = Caller("owner", ALL_SCOPES, Channel.SOCKET, "req_test")
-        label = name or "t" + "".join(scope.value for scope in scopes) + str(len(self.audit.entries))
+        label = name or "t" + "".join(scope.value for scope in scopes) + secrets.token_hex(6)
         work = self.tokens.add(label, frozenset(scopes), None, maker)
         return str(self.on_loop(work)["token"])
 
